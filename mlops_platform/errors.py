@@ -1,0 +1,44 @@
+"""Errors of the user: each says what was required, what was found, and what to do."""
+
+
+class PlatformError(Exception):
+    """A mistake that the person at the keyboard can mend.
+
+    Attributes:
+        required: What the platform needed.
+        found: What it met instead.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, *, required: str, found: str, remedy: str) -> None:
+        self.required, self.found, self.remedy = required, found, remedy
+        super().__init__(f"Required: {required}\nFound: {found}\nRemedy: {remedy}")
+
+
+class SpecError(PlatformError):
+    """A declaration that cannot work, found while it is being declared.
+
+    Attributes:
+        field: The field of the declaration, dotted, as the user wrote it.
+        value: The value found there.
+    """
+
+    def __init__(self, field: str, value: object, *, required: str, remedy: str) -> None:
+        self.field, self.value = field, value
+        super().__init__(required=f"{field}: {required}", found=f"{field}={value!r}", remedy=remedy)
+
+
+class MissingArtifactError(PlatformError):
+    """An artifact or a station's result that should be in the home is not there."""
+
+
+class CorruptArtifactError(PlatformError):
+    """Bytes in the home do not have the digest that their manifest says."""
+
+
+class IngestError(PlatformError):
+    """A landing that cannot be ingested at all, such as one that holds no file of a table."""
+
+
+class TrainingError(PlatformError):
+    """A training program that ended without leaving a whole checkpoint."""

@@ -1,0 +1,29 @@
+"""What a user declares: raw tables, feature tables, models, and the project that holds them.
+
+Everything here is frozen, keyword-only and validated when it is made; nothing here imports an engine. Functions and
+modules are named by string, ``package.module:name``, so that loading a declaration loads no torch and so that the
+code behind a station can be hashed without importing it.
+"""
+
+from mlops_platform.spec.fields import duration
+from mlops_platform.spec.model import LOWER_IS_BETTER, METRICS, Compute, Examples, Gate, Model, Network, Split
+from mlops_platform.spec.project import Project
+from mlops_platform.spec.tables import DTYPES, Column, FeatureTable, RawTable, columns
+
+__all__ = [
+    "DTYPES",
+    "LOWER_IS_BETTER",
+    "METRICS",
+    "Column",
+    "Compute",
+    "Examples",
+    "FeatureTable",
+    "Gate",
+    "Model",
+    "Network",
+    "Project",
+    "RawTable",
+    "Split",
+    "columns",
+    "duration",
+]

@@ -1,0 +1,117 @@
+"""Declarations of tables: the raw rows that arrive and the features computed from them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mlops_platform.spec.fields import duration, require, require_name, require_reference
+
+DTYPES = ("int8", "int64", "float32", "float64", "string", "bool", "timestamp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One declared column.
+
+    Attributes:
+        name: Its name in the table.
+        dtype: One of ``DTYPES``; timestamps are microseconds in UTC.
+        nullable: Whether a null is valid.
+        minimum, maximum: Inclusive bounds of a valid number.
+        personal: Holds personal data, so it is subject to erasure (docs/adr/0007).
+    """
+
+    name: str
+    dtype: str
+    nullable: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
+    personal: bool = False
+
+    def __post_init__(self) -> None:
+        require_name("Column.name", self.name)
+        where = f"Column({self.name}).dtype"
+        require(self.dtype in DTYPES, where, self.dtype, f"one of {', '.join(DTYPES)}", "choose a listed dtype")
+
+
+def columns(dtype: str, *names: str, nullable: bool = True) -> tuple[Column, ...]:
+    """Several columns of one dtype."""
+    return tuple(Column(name=name, dtype=dtype, nullable=nullable) for name in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawTable:
+    """An append-only table of ingested source rows.
+
+    Attributes:
+        name: Its name, which is also its folder in the landing.
+        columns: The columns of a source file; other or missing columns quarantine the whole file.
+        key: The columns that identify a fact; a later row of equal key is a correction, a new version of that fact.
+        times: Function ``LazyFrame -> LazyFrame`` that adds ``event_timestamp`` and ``known_timestamp`` (UTC).
+        perturb: Function ``(LazyFrame, datetime) -> LazyFrame`` that changes every fact which became known after a time,
+            so that it stays unknown until then; the leak check uses it. None: whole rows known later are changed.
+        freshness: How old the newest event may be against the project's newest before a check warns; None: never.
+        retention: How long rows are kept; None: for ever.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    times: str
+    perturb: str | None = None
+    description: str = ""
+    freshness: str | None = None
+    retention: str | None = None
+
+    def __post_init__(self) -> None:
+        require_name("RawTable.name", self.name)
+        require_reference(f"RawTable({self.name}).times", self.times)
+        if self.perturb is not None:
+            require_reference(f"RawTable({self.name}).perturb", self.perturb)
+        names = [column.name for column in self.columns]
+        require(len(set(names)) == len(names), f"RawTable({self.name}).columns", names, "names once each", "drop one")
+        require(bool(self.key), f"RawTable({self.name}).key", self.key, "at least one column", "name the key")
+        for part in self.key:
+            require(part in names, f"RawTable({self.name}).key", part, f"one of {names}", "name a declared column")
+        for name, value in (("freshness", self.freshness), ("retention", self.retention)):
+            if value is not None:
+                duration(value, name=f"RawTable({self.name}).{name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureTable:
+    """A computed table and the Feast feature view over it.
+
+    Attributes:
+        name: Its name, equal to the feature view's.
+        source: The raw table it is computed from.
+        compute: Function ``LazyFrame -> LazyFrame``: raw rows in; keys, both timestamps and ``columns`` out.
+        keys: Entity join keys; each is also a column of the raw table, so that ``why`` can walk back.
+        columns: The feature columns.
+        lookback: The longest span of raw rows before a feature row that it can depend on.
+        window: The longest window of its statistics; a dataset's embargo must be at least as long.
+        ttl: How old a feature row may be at the prediction time; None: no limit.
+        partition: ``month``: computed month by month from the months that changed; ``whole``: as one piece.
+    """
+
+    name: str
+    source: str
+    compute: str
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+    lookback: str | None = None
+    window: str | None = None
+    ttl: str | None = None
+    partition: Literal["month", "whole"] = "month"
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"FeatureTable({self.name})"
+        require_name("FeatureTable.name", self.name)
+        require_reference(f"{where}.compute", self.compute)
+        require(bool(self.columns), f"{where}.columns", self.columns, "at least one column", "name its features")
+        for name in ("lookback", "window", "ttl"):
+            if getattr(self, name) is not None:
+                duration(getattr(self, name), name=f"{where}.{name}")
+        if self.window is not None:
+            long_enough = self.lookback is not None and duration(self.lookback) >= duration(self.window)
+            require(long_enough, f"{where}.lookback", self.lookback, f"at least window={self.window}", "lengthen it")
