@@ -1,0 +1,182 @@
+"""The artifact store: whole, content-addressed folders, or nothing.
+
+A maker fills a staging folder; the commit writes the manifest last, syncs, and renames the folder to its digest.
+Rename of a folder onto a filled one fails, so it is a put-if-absent: whoever comes second finds the first one's.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_platform.errors import CorruptArtifactError, MissingArtifactError
+from mlops_platform.manifest import Manifest, digest_file
+from mlops_platform.resources.home import Home
+
+MANIFEST = "manifest.json"
+
+
+def sync(path: Path) -> None:
+    """Forces a file or folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, data: bytes, *, replace: bool = False) -> bool:
+    """Writes a file that is seen whole or not at all.
+
+    Args:
+        path: Where; its folder is made.
+        data: What.
+        replace: Whether an existing file is replaced; otherwise it is kept (put-if-absent).
+
+    Returns:
+        Whether the file is now ours.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{uuid.uuid4().hex}"
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            temporary.replace(path)
+        else:
+            os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(path.parent)
+    return True
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A whole artifact on disk."""
+
+    folder: Path
+    manifest: Manifest
+
+    def file(self, name: str) -> Path:
+        """Path of one of its files, whose bytes have been compared with the manifest.
+
+        Raises:
+            MissingArtifactError: The manifest names no such file.
+            CorruptArtifactError: The bytes are gone or others.
+        """
+        expected = self.manifest.files.get(name)
+        path = self.folder / name
+        if expected is None:
+            raise MissingArtifactError(
+                required=f"file {name} in the {self.manifest.kind} {self.folder.name[:12]}",
+                found=", ".join(self.manifest.files) or "no files",
+                remedy="name one of the files found",
+            )
+        found = digest_file(path) if path.is_file() else "no such file"
+        if found != expected:
+            raise CorruptArtifactError(
+                required=f"{path} of digest {expected}",
+                found=found,
+                remedy=f"remove the folder {self.folder}; the next run makes it again",
+            )
+        return path
+
+
+class ArtifactStore:
+    """Artifacts under ``<home>/<environment>/artifacts``, found by digest or by recipe."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.root = home.artifacts
+
+    def stage(self) -> Path:
+        """A fresh staging folder; those of dead processes are swept away."""
+        staging = self.root / ".staging"
+        staging.mkdir(parents=True, exist_ok=True)
+        for folder in staging.iterdir():
+            if not _alive(int(folder.name.split("-")[0])):
+                shutil.rmtree(folder, ignore_errors=True)
+        folder = staging / f"{os.getpid()}-{uuid.uuid4().hex}"
+        folder.mkdir()
+        return folder
+
+    def commit(self, staging: Path, manifest: Manifest) -> Manifest:
+        """Makes the staged folder an artifact, or finds that it already is one.
+
+        Args:
+            staging: From ``stage``, holding exactly the files that the manifest names.
+            manifest: Its description.
+
+        Returns:
+            The manifest in the store: the given one, or the earlier one of equal digest.
+        """
+        target = self._folder(manifest.kind, manifest.digest)
+        for name in manifest.files:
+            sync(staging / name)
+        (staging / MANIFEST).write_bytes(manifest.to_json())
+        sync(staging / MANIFEST)
+        sync(staging)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            staging.rename(target)
+        except OSError:
+            if not (target / MANIFEST).is_file():
+                raise
+            shutil.rmtree(staging)
+        else:
+            sync(target.parent)
+        self._remember(manifest)
+        return self.open(manifest.kind, manifest.digest).manifest
+
+    def open(self, kind: str, digest: str) -> Artifact:
+        """The artifact of that digest.
+
+        Raises:
+            MissingArtifactError: There is none.
+            CorruptArtifactError: Its manifest is not what its name says.
+        """
+        folder = self._folder(kind, digest)
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise MissingArtifactError(
+                required=f"{kind} {digest}", found=f"nothing at {path}", remedy="materialize the station that makes it"
+            )
+        manifest = Manifest.from_json(path.read_bytes(), source=str(path))
+        if manifest.digest != digest:
+            raise CorruptArtifactError(
+                required=digest, found=f"{manifest.digest} in {path}", remedy=f"remove the folder {folder}"
+            )
+        return Artifact(folder, manifest)
+
+    def find(self, recipe_key: str) -> Artifact | None:
+        """The artifact that a recipe gave before, if it is still whole; None asks for the work."""
+        path = self._recipe(recipe_key)
+        if not path.is_file():
+            return None
+        entry = json.loads(path.read_bytes())
+        if not (self._folder(entry["kind"], entry["digest"]) / MANIFEST).is_file():
+            return None
+        artifact = self.open(entry["kind"], entry["digest"])
+        whole = all((artifact.folder / name).is_file() for name in artifact.manifest.files)
+        return artifact if whole else None
+
+    def _remember(self, manifest: Manifest) -> None:
+        entry = {"kind": manifest.kind, "digest": manifest.digest, "recipe": manifest.recipe.key}
+        write_whole(self._recipe(manifest.recipe.key), json.dumps(entry).encode(), replace=True)
+
+    def _folder(self, kind: str, digest: str) -> Path:
+        return self.root / kind / digest.removeprefix("sha256:")
+
+    def _recipe(self, key: str) -> Path:
+        return self.root / "recipes" / f"{key.removeprefix('sha256:')}.json"
+
+
+def _alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists() if Path("/proc").is_dir() else True

@@ -1,0 +1,148 @@
+"""The door to Delta Lake: tables whose every commit carries the digests of the partitions it left.
+
+A partition's digest covers the logical content of its rows, whatever their order, file layout or compression.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mlops_platform.manifest import TableRef
+from mlops_platform.resources.home import Home
+
+PARTITION = "_partition"
+LINEAGE = ("_file", "_row")
+_DIGESTS = "mlops.partitions"
+_KEPT = {"delta.logRetentionDuration": "interval 3650 days", "delta.deletedFileRetentionDuration": "interval 3650 days"}
+
+
+def content_digest(frame: pl.DataFrame) -> str:
+    """Digest of a frame's rows as a set, the columns of lineage and partition left out.
+
+    Each column gives its name, type, null mask and values; rows are sorted by all columns first.
+    """
+    kept = frame.select(sorted(set(frame.columns) - {PARTITION, *LINEAGE}))
+    kept = kept.sort(kept.columns, nulls_last=True, maintain_order=True)
+    hasher = hashlib.sha256()
+    for series in kept.iter_columns():
+        hasher.update(f"{series.name}:{series.dtype}:{len(series)};".encode())
+        hasher.update(series.is_null().to_numpy().tobytes())
+        if series.dtype == pl.String:
+            filled = series.fill_null("")
+            hasher.update(filled.str.len_bytes().to_numpy().tobytes())
+            hasher.update("".join(filled.to_list()).encode())
+        else:
+            physical = series.to_physical()
+            zero = False if physical.dtype == pl.Boolean else 0
+            hasher.update(physical.fill_null(zero).to_numpy().tobytes())
+    return "sha256:" + hasher.hexdigest()
+
+
+@dataclass(frozen=True)
+class DeltaDoor:
+    """One Delta table, read and written with its digests.
+
+    Attributes:
+        path: Its folder.
+    """
+
+    path: Path
+
+    @property
+    def exists(self) -> bool:
+        """Whether the table has a first commit."""
+        return (self.path / "_delta_log").is_dir() and any((self.path / "_delta_log").glob("*.json"))
+
+    @property
+    def version(self) -> int:
+        """The newest committed version."""
+        return self._open().version()
+
+    def scan(self, version: int | None = None) -> pl.LazyFrame:
+        """Rows at a version (the newest without one), lazily."""
+        return pl.scan_delta(str(self.path), version=version)
+
+    def has_transaction(self, application: str) -> bool:
+        """Whether a commit with this application id has happened."""
+        return self.exists and self._open().transaction_version(application) is not None
+
+    def commits(self) -> list[dict[str, Any]]:
+        """The commits with their metadata, newest first."""
+        return self._open().history() if self.exists else []
+
+    def metadata(self, name: str) -> list[Any]:
+        """Values of one custom metadata entry over all commits, oldest first."""
+        return [json.loads(commit[name]) for commit in reversed(self.commits()) if name in commit]
+
+    def append(
+        self,
+        frame: pl.DataFrame,
+        *,
+        transactions: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        digests: Mapping[str, str] | None = None,
+    ) -> int:
+        """Appends rows, partitioned by ``PARTITION``, in one atomic commit.
+
+        Args:
+            frame: The rows, ``PARTITION`` among their columns; none at all is a commit too.
+            transactions: Application ids that the commit marks as done.
+            metadata: Values written beside them, as JSON.
+            digests: Digest of every partition of the table after this commit.
+
+        Returns:
+            The version that the commit made.
+        """
+        return self._write(frame, "append", transactions, {**(metadata or {}), _DIGESTS: dict(digests or {})})
+
+    def replace(self, frame: pl.DataFrame, partitions: Sequence[str], *, metadata: Mapping[str, Any],
+                digests: Mapping[str, str]) -> int:  # fmt: skip
+        """Replaces the named partitions by the rows given, in one atomic commit, and returns its version."""
+        names = ", ".join(f"'{name}'" for name in partitions)
+        predicate = f"{PARTITION} IN ({names})" if self.exists else None
+        return self._write(frame, "overwrite", (), {**metadata, _DIGESTS: dict(digests)}, predicate)
+
+    def digests(self) -> dict[str, str]:
+        """Digest of each partition, as the newest commit that wrote any says."""
+        for commit in self.commits():
+            if _DIGESTS in commit:
+                return json.loads(commit[_DIGESTS])
+        return {}
+
+    def ref(self, home: Home) -> TableRef:
+        """The table as it is now, as manifests name it."""
+        return TableRef(path=home.relative(self.path), version=self.version, partitions=self.digests())
+
+    def _open(self) -> Any:
+        from deltalake import DeltaTable
+
+        return DeltaTable(str(self.path))
+
+    def _write(self, frame: pl.DataFrame, mode: str, transactions: Sequence[str], metadata: Mapping[str, Any],
+               predicate: str | None = None) -> int:  # fmt: skip
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        properties = CommitProperties(
+            custom_metadata={name: json.dumps(value, sort_keys=True) for name, value in metadata.items()},
+            app_transactions=[Transaction(name, 1) for name in transactions],
+        )
+        write_deltalake(str(self.path), frame, mode=mode, partition_by=[PARTITION], predicate=predicate,
+                        configuration=None if self.exists else _KEPT, commit_properties=properties)  # fmt: skip
+        return self.version
+
+
+def month_of(column: str) -> pl.Expr:
+    """The UTC month of a timestamp column, as partitions are named: ``2013-06``."""
+    return pl.col(column).dt.strftime("%Y-%m")
+
+
+def month_bounds(month: str) -> tuple[pl.Expr, pl.Expr]:
+    """First instant of a month and of the next one, as UTC expressions."""
+    start = pl.lit(f"{month}-01").str.to_datetime("%Y-%m-%d", time_unit="us", time_zone="UTC")
+    return start, start.dt.offset_by("1mo")

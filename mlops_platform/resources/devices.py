@@ -1,0 +1,144 @@
+"""The devices of this machine: which there are, found without torch, and who holds them.
+
+A lease is an exclusive ``flock`` on one small file a device. The kernel frees it when the last process that has the
+file open is gone, however it went, so nothing has to be cleaned up after a kill.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_platform.errors import PlatformError
+
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+_POLL_SECONDS = 0.2
+
+
+def gpus() -> dict[str, str]:
+    """Names of the NVIDIA devices by index, those that ``CUDA_VISIBLE_DEVICES`` hides left out."""
+    found = _asked_driver_tool() or _asked_driver()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return found
+    return {index: found[index] for index in visible.split(",") if index in found}
+
+
+def cpus() -> list[str]:
+    """Names of the processors that this process may use, counted from 0."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [str(index) for index in range(allowed)]
+
+
+def device_class(accelerator: str) -> str:
+    """What decides bits beside the software: the kind of processor or the model of GPU."""
+    if accelerator == "cpu":
+        return f"cpu {platform.machine()}"
+    return "cuda " + ", ".join(sorted(set(gpus().values())))
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Devices held.
+
+    Attributes:
+        kind: ``cpu`` or ``cuda``.
+        indices: Which.
+        handles: File descriptors of the locks; a child process that inherits them holds the lease, too.
+    """
+
+    kind: str
+    indices: tuple[str, ...]
+    handles: tuple[int, ...]
+
+
+@contextlib.contextmanager
+def lease(
+    folder: Path, kind: str, candidates: list[str], count: int, *, wait_seconds: float,
+    waiting: Callable[[str], None] = lambda holders: None,
+) -> Iterator[Lease]:  # fmt: skip
+    """Holds ``count`` of the candidate devices, all or none, until the block ends.
+
+    Args:
+        folder: Of the lock files, on a local disk.
+        kind: ``cpu`` or ``cuda``.
+        candidates: Indices to choose from.
+        count: How many are needed.
+        wait_seconds: How long to wait for others.
+        waiting: Told once who holds them, when waiting begins.
+
+    Raises:
+        PlatformError: They were not free in time.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline, told = time.monotonic() + wait_seconds, False
+    while (held := _try(folder, kind, candidates, count)) is None:
+        holders = ", ".join(_holder(folder / f"{kind}-{index}") for index in candidates)
+        if time.monotonic() >= deadline:
+            raise PlatformError(
+                required=f"{count} free {kind} device(s) within {wait_seconds:g} s", found=f"held: {holders}",
+                remedy="wait for those trainings, cancel one, or raise lease_wait_seconds of the compute resource",
+            )  # fmt: skip
+        if not told:
+            waiting(holders)
+            told = True
+        time.sleep(_POLL_SECONDS)
+    try:
+        yield held
+    finally:
+        # Closed, not unlocked: unlocking would take the lease from a child that still runs.
+        for handle in held.handles:
+            os.close(handle)
+
+
+def _try(folder: Path, kind: str, candidates: list[str], count: int) -> Lease | None:
+    taken: dict[str, int] = {}
+    for index in candidates:
+        if len(taken) == count:
+            break
+        handle = os.open(folder / f"{kind}-{index}", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            continue
+        taken[index] = handle
+    if len(taken) < count:
+        for handle in taken.values():
+            os.close(handle)
+        return None
+    for handle in taken.values():
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps({"pid": os.getpid()}).encode(), 0)
+    return Lease(kind, tuple(taken), tuple(taken.values()))
+
+
+def _holder(path: Path) -> str:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return f"{path.name} by process {json.loads(text)['pid']}" if text else f"{path.name} by nobody yet"
+
+
+def _asked_driver_tool() -> dict[str, str]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return {}
+    command = [tool, "--query-gpu=index,name", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    lines = answer.stdout.splitlines() if answer.returncode == 0 else []
+    return {index.strip(): name.strip() for index, _, name in (line.partition(",") for line in lines if "," in line)}
+
+
+def _asked_driver() -> dict[str, str]:
+    names = {}
+    for index, gpu in enumerate(sorted(_NVIDIA.iterdir()) if _NVIDIA.is_dir() else ()):
+        lines = (gpu / "information").read_text(encoding="utf-8").splitlines()
+        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model")]
+        names[str(index)] = models[0] if models else "NVIDIA"
+    return names

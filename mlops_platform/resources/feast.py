@@ -1,0 +1,170 @@
+"""The door to Feast: apply a plain repository, join features as of a time, bring them online.
+
+Feast is imported when a method needs it, never before. The registry is code that Feast executes, so only ``apply``
+here writes it, from the project's own repository.
+"""
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.manifest import TableRef, digest_bytes, digest_of
+from mlops_platform.resources.home import Home
+from mlops_platform.spec import FeatureTable, Project, duration
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_VALUE_TYPES = {"int8": "INT32", "int64": "INT64", "float32": "FLOAT", "float64": "DOUBLE", "string": "STRING",
+                "bool": "BOOL", "timestamp": "UNIX_TIMESTAMP"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FeastDoor:
+    """One project's Feast repository over one home."""
+
+    home: Home
+    project: Project
+
+    def store(self, tables: Mapping[str, TableRef]) -> "FeatureStore":
+        """Feast's own store object, its offline reads pinned.
+
+        Args:
+            tables: The version of each feature table that is to be read, by name.
+        """
+        from feast import FeatureStore
+        from feast.repo_config import load_repo_config
+
+        self.home.export()
+        self.home.feast.mkdir(parents=True, exist_ok=True)
+        repo = Path(self.project.feature_repo)
+        config = load_repo_config(repo, repo / "feature_store.yaml")
+        pinned = {str(self.home.root / table.path): table.version for table in tables.values()}
+        config.offline_store.table_versions = pinned
+        return FeatureStore(config=config)
+
+    def apply(self) -> dict[str, str]:
+        """What ``feast apply`` does, and the digest of each object that is now registered."""
+        objects = self.objects()
+        self._require_agreement(objects)
+        self.store({}).apply(objects)
+        return {f"{type(o).__name__}:{o.name}": digest_bytes(_stable_spec(o)) for o in objects}
+
+    def objects(self) -> list[Any]:
+        """Every Feast object that the repository's files define, imported afresh."""
+        from feast import Entity, FeatureService, FeatureView
+        from feast.data_source import DataSource
+
+        self.home.export()
+        found: dict[tuple[str, str], Any] = {}
+        with _modules_of(Path(self.project.feature_repo)) as modules:
+            for module in modules:
+                for value in vars(module).values():
+                    if isinstance(value, DataSource | Entity | FeatureView | FeatureService):
+                        found[(type(value).__name__, value.name)] = value
+        return [found[key] for key in sorted(found)]
+
+    def historical(self, entities: pl.DataFrame, service: str, tables: Mapping[str, TableRef]) -> pl.DataFrame:
+        """Features of a service as of each entity row's ``event_timestamp``.
+
+        Args:
+            entities: One row an answer wanted: keys, ``event_timestamp`` (UTC), any other columns.
+            service: Name of the registered feature service.
+            tables: The versions to read.
+
+        Returns:
+            The same rows in the same order, with the features.
+        """
+        store = self.store(tables)
+        job = store.get_historical_features(entity_df=entities, features=store.get_feature_service(service))
+        return job.to_polars()
+
+    def materialize(self, tables: Mapping[str, TableRef], start: datetime, end: datetime) -> None:
+        """Brings the newest row of each key to the online store."""
+        with contextlib.redirect_stdout(sys.stderr):
+            self.store(tables).materialize(start, end, feature_views=sorted(tables), disable_event_timestamp=False)
+
+    def online(self, service: str, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+        """Features of a service from the online store, by entity keys."""
+        store = self.store({})
+        return store.get_online_features(features=store.get_feature_service(service), entity_rows=rows).to_dict()
+
+    def _require_agreement(self, objects: list[Any]) -> None:
+        from feast import Entity, FeatureService, FeatureView
+
+        views = {o.name: o for o in objects if isinstance(o, FeatureView)}
+        join_keys = {o.name: o.join_key for o in objects if isinstance(o, Entity)}
+        found = {name: view_facts(view, join_keys) for name, view in views.items()}
+        wanted = {table.name: table_facts(table) for table in self.project.feature_tables}
+        services = {o.name: o for o in objects if isinstance(o, FeatureService)}
+        differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]
+        said = [f"view {name}: declared {wanted.get(name)}, in the repository {found.get(name)}" for name in differing]
+        for model in self.project.models:
+            declared = {t: [c.name for c in cs] for t, cs in self.project.feature_columns(model).items()}
+            service = services.get(model.feature_service)
+            served = (
+                {p.name: [f.name for f in p.features] for p in service.feature_view_projections} if service else None
+            )
+            if served != declared:
+                said.append(f"service {model.feature_service}: declared {declared}, in the repository {served}")
+        if said:
+            raise PlatformError(
+                required=f"the declarations and {self.project.feature_repo} to agree, field by field",
+                found="; ".join(said),
+                remedy="change one of them",
+            )
+
+
+def table_facts(table: FeatureTable) -> dict[str, Any]:
+    """What a declaration says of a feature view, in the terms of ``view_facts``."""
+    return {
+        "keys": sorted(table.keys),
+        "columns": {column.name: _VALUE_TYPES[column.dtype] for column in table.columns},
+        "ttl": duration(table.ttl).total_seconds() if table.ttl else 0.0,
+        "event_timestamp": "event_timestamp",
+        "known_timestamp": "known_timestamp",
+    }
+
+
+def view_facts(view: Any, join_keys: Mapping[str, str]) -> dict[str, Any]:
+    """What a Feast feature view says; ``join_keys`` tells each entity's."""
+    return {
+        "keys": sorted(join_keys[entity] for entity in view.entities),
+        "columns": {field.name: field.dtype.to_value_type().name for field in view.features},
+        "ttl": view.ttl.total_seconds() if view.ttl else 0.0,
+        "event_timestamp": view.batch_source.timestamp_field,
+        "known_timestamp": view.batch_source.created_timestamp_column,
+    }
+
+
+def _stable_spec(value: Any) -> bytes:
+    """An object's protobuf without the times that Feast stamps and without the home it happens to read."""
+    proto = value.to_proto()
+    if hasattr(proto, "meta"):
+        proto.ClearField("meta")
+    text = str(proto).replace(os.environ["MLOPS_HOME"], "")
+    return digest_of(text).encode()
+
+
+@contextlib.contextmanager
+def _modules_of(repo: Path) -> Iterator[list[Any]]:
+    """The repository's files as modules; they may import each other, and are forgotten afterwards."""
+    names = sorted(path.stem for path in repo.glob("*.py") if not path.stem.startswith("_"))
+    hidden = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    sys.path.insert(0, str(repo))
+    try:
+        yield [importlib.import_module(name) for name in names]
+    finally:
+        sys.path.remove(str(repo))
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(hidden)

@@ -1,0 +1,260 @@
+"""The door between Dagster and the artifacts: a station makes its artifact, or takes the one its recipe gave before."""
+
+import getpass
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlops_platform.errors import MissingArtifactError
+from mlops_platform.manifest import Manifest, Produced, Recipe, TableRef, digest_file, short
+from mlops_platform.resources.artifacts import Artifact, ArtifactStore, write_whole
+from mlops_platform.resources.home import Home
+from mlops_platform.resources.mlflow import MlflowDoor, MlflowResource, Tracked
+from mlops_platform.resources.source_code import closure, git_revision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a station's work leaves beside the files in its folder.
+
+    Attributes:
+        content: Facts decided by the recipe alone; part of the digest.
+        measured: Facts that vary between makings.
+        table: The Delta table that the artifact stands for.
+    """
+
+    content: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    table: TableRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a listener hears of a station: when it begins (``seconds`` is None) and when it ends.
+
+    Attributes:
+        station: Asset key, joined by slashes.
+        seconds: Wall time.
+        hit: Whether an earlier artifact was taken.
+        manifest: What the station now stands for.
+    """
+
+    station: str
+    seconds: float | None = None
+    hit: bool = False
+    manifest: Manifest | None = None
+
+
+listeners: list[Callable[[Progress], None]] = []
+
+
+class Refs:
+    """What each station made last: the small, replaced files through which one station finds another's artifact."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.store = ArtifactStore(home)
+
+    def write(self, manifest: Manifest) -> None:
+        """Points the station at an artifact."""
+        entry = {"kind": manifest.kind, "digest": manifest.digest, "at": datetime.now(UTC).isoformat()}
+        write_whole(self._path(manifest.station), json.dumps(entry).encode(), replace=True)
+
+    def find(self, station: str) -> Artifact | None:
+        """The station's artifact; None where it was never materialized."""
+        path = self._path(station)
+        if not path.is_file():
+            return None
+        entry = json.loads(path.read_bytes())
+        return self.store.open(entry["kind"], entry["digest"])
+
+    def read(self, station: str) -> Artifact:
+        """The station's artifact.
+
+        Raises:
+            MissingArtifactError: The station was never materialized in this home.
+        """
+        found = self.find(station)
+        if found is None:
+            raise MissingArtifactError(
+                required=f"{station} to have been materialized",
+                found=f"nothing of it in {self.home.root}",
+                remedy=f"mlops materialize --select 'key:\"{station}\"'  (or '*' for the whole graph)",
+            )
+        return found
+
+    def stations(self) -> list[str]:
+        """Asset keys, joined by slashes, of every station ever materialized here."""
+        return sorted(p.relative_to(self.home.refs).with_suffix("").as_posix() for p in self.home.refs.rglob("*.json"))
+
+    def _path(self, station: str) -> Path:
+        return self.home.refs / f"{station}.json"
+
+
+class Stations(dg.ConfigurableResource):
+    """Runs the work of stations under one home.
+
+    Attributes:
+        path: The home folder; empty for ``MLOPS_HOME``.
+        environment: dev, staging or prod; empty for ``MLOPS_ENV``.
+        mlflow: Where runs are tracked and models registered.
+    """
+
+    path: str = ""
+    environment: str = ""
+    mlflow: dg.ResourceDependency[MlflowResource]
+
+    @property
+    def home(self) -> Home:
+        """The home, made ready."""
+        default = Home.from_environment()
+        home = Home(Path(self.path) if self.path else default.path, self.environment or default.environment)
+        home.prepare()
+        return home
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The home's artifact store."""
+        return ArtifactStore(self.home)
+
+    def tracking(self, project: str) -> MlflowDoor:
+        """MLflow for one project."""
+        return self.mlflow.door(self.home, project)
+
+    def input(self, station: str) -> Artifact:
+        """The artifact that an upstream station stands for now."""
+        return Refs(self.home).read(station)
+
+    def make(
+        self,
+        context: dg.AssetExecutionContext,
+        *,
+        kind: str,
+        code: tuple[str, ...],
+        config: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        work: Callable[[Path], Made],
+        software: Mapping[str, str] | None = None,
+        show: Callable[[Artifact], Mapping[str, Any]] | None = None,
+        track: Callable[[Artifact], Tracked] | None = None,
+        redo: bool = False,
+    ) -> dg.MaterializeResult:
+        """Takes the artifact of this recipe, or makes it.
+
+        Args:
+            context: Of the asset.
+            kind: Of the artifact.
+            code: References of the functions that do the work.
+            config: The part of the declaration that decides the result.
+            inputs: Digest of each input by role.
+            work: Fills the staging folder it is given.
+            software: Versions beside those that the code's imports tell.
+            show: Further metadata for the UI.
+            track: What MLflow is told of an artifact that was made now.
+            redo: Makes it again although the recipe is known, where what it left outside the store is gone.
+
+        Returns:
+            The materialization, its data version the artifact's digest.
+        """
+        station = "/".join(context.asset_key.path)
+        _tell(Progress(station=station))
+        begun = time.perf_counter()
+        source = closure(*code)
+        recipe = Recipe(
+            station=station, code=source.digest, config=dict(config),
+            software={**source.distributions, **(software or {})}, inputs=dict(inputs),
+        )  # fmt: skip
+        found = None if redo else self.store.find(recipe.key)
+        artifact = found or self._work(context, kind, recipe, work, begun)
+        Refs(self.home).write(artifact.manifest)
+        seconds = time.perf_counter() - begun
+        _tell(Progress(station=station, seconds=seconds, hit=found is not None, manifest=artifact.manifest))
+        metadata = {**_metadata(artifact, found is not None, seconds), **(show(artifact) if show else {})}
+        if track is not None:
+            metadata["mlflow_run"] = dg.MetadataValue.url(self._tracked(context, artifact, track))
+        version = dg.DataVersion(artifact.manifest.digest)
+        return dg.MaterializeResult(data_version=version, metadata=metadata)
+
+    def _work(self, context: dg.AssetExecutionContext, kind: str, recipe: Recipe, work: Callable[[Path], Made],
+              begun: float) -> Artifact:  # fmt: skip
+        store = self.store
+        staging = store.stage()
+        made = self._attempt(context, lambda: work(staging))
+        files = {p.relative_to(staging).as_posix(): digest_file(p) for p in sorted(staging.rglob("*")) if p.is_file()}
+        produced = Produced(
+            at=datetime.now(UTC).isoformat(), seconds=time.perf_counter() - begun, run_id=context.run_id,
+            correlation_id=os.environ.get("MLOPS_CORRELATION_ID", context.run_id), actor=actor(context.run.tags),
+            git_revision=git_revision(Path(__file__).parent), measured=dict(made.measured),
+        )  # fmt: skip
+        manifest = Manifest(kind=kind, station=recipe.station, environment=self.home.environment, files=files,
+                            table=made.table, content=dict(made.content), recipe=recipe, produced=produced)  # fmt: skip
+        sealed = store.commit(staging, manifest)
+        return store.open(sealed.kind, sealed.digest)
+
+    def _attempt(self, context: dg.AssetExecutionContext, work: Callable[[], Made]) -> Made:
+        """Does the work; where it fails, MLflow hears of it if it knows this run."""
+        try:
+            return work()
+        except BaseException as error:
+            if "mlflow" in sys.modules and not isinstance(error, GeneratorExit):
+                door = self.tracking(context.asset_key.path[0])
+                door.fail(context.run_id, context.job_name, f"{'/'.join(context.asset_key.path)}: {error}")
+            raise
+
+    def _tracked(self, context: dg.AssetExecutionContext, artifact: Artifact,
+                 track: Callable[[Artifact], Tracked]) -> str:  # fmt: skip
+        """Link to the MLflow run of an artifact; the run is written if none was, say because a process died."""
+        manifest = artifact.manifest
+        note = self.home.root / "mlflow" / "runs" / f"{manifest.digest.removeprefix('sha256:')}.json"
+        if note.is_file():
+            return json.loads(note.read_bytes())["url"]
+        door = self.tracking(context.asset_key.path[0])
+        tags = {"mlops.digest": manifest.digest, "mlops.recipe": manifest.recipe.key, "mlops.actor": manifest.produced.actor,
+                "mlops.correlation_id": manifest.produced.correlation_id}  # fmt: skip
+        run = door.record(dagster_run_id=context.run_id, job=context.job_name, station=manifest.station,
+                          tracked=track(artifact), tags=tags)  # fmt: skip
+        entry = {"run_id": run, "url": door.run_url(run)}
+        write_whole(note, json.dumps(entry).encode(), replace=True)
+        return entry["url"]
+
+
+def actor(tags: Mapping[str, str]) -> str:
+    """Who asked: the sensor or schedule of the run, else ``MLOPS_ACTOR``, else the account."""
+    for tag in ("dagster/sensor_name", "dagster/schedule_name", "user"):
+        if tag in tags:
+            return tags[tag]
+    return os.environ.get("MLOPS_ACTOR") or getpass.getuser()
+
+
+def _tell(progress: Progress) -> None:
+    for listener in listeners:
+        listener(progress)
+
+
+def _metadata(artifact: Artifact, hit: bool, seconds: float) -> dict[str, Any]:
+    manifest = artifact.manifest
+    shown: dict[str, Any] = {
+        "digest": manifest.digest,
+        "recipe": manifest.recipe.key,
+        "memo": "hit" if hit else "made",
+        "seconds": seconds,
+        "manifest": dg.MetadataValue.path(str(artifact.folder / "manifest.json")),
+        "inputs": dg.MetadataValue.json({role: short(digest) for role, digest in manifest.recipe.inputs.items()}),
+    }
+    if "rows" in manifest.content:
+        shown["dagster/row_count"] = manifest.content["rows"]
+    return shown
+
+
+def table_schema(columns: list[tuple[str, str, str]]) -> dict[str, Any]:
+    """Metadata that shows a table's columns: name, type, description."""
+    schema = dg.TableSchema(columns=[dg.TableColumn(name=n, type=t, description=d or None) for n, t, d in columns])
+    return {"dagster/column_schema": schema}
