@@ -1,0 +1,81 @@
+"""Datasets as Dagster assets."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.station import Made, Stations, table_schema
+from mlops_platform.spec import Model, Project
+
+
+def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
+    """The point-in-time dataset of one model."""
+    tables = list(project.feature_columns(model))
+
+    @dg.asset(
+        key=[project.name, model.name, "dataset"],
+        deps=[
+            [project.name, model.examples.source, "raw"],
+            [project.name, "feast", "registry"],
+            *([project.name, name, "features"] for name in tables),
+        ],
+        group_name="datasets",
+        owners=[project.owner],
+        kinds={"polars", "feast", "parquet"},
+        description=f"Dataset of {model.name}: labelled examples with the features known at each one's time, by split.",
+    )
+    def dataset(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+        from mlops_platform.datasets.build import build
+        from mlops_platform.resources.delta import DeltaDoor
+        from mlops_platform.resources.feast import FeastDoor
+
+        home = stations.home
+        raw = stations.input(f"{project.name}/{model.examples.source}/raw").manifest
+        features = {name: stations.input(f"{project.name}/{name}/features").manifest for name in tables}
+        registry = stations.input(f"{project.name}/feast/registry").manifest
+
+        def work(folder: Path) -> Made:
+            rows = DeltaDoor(home.root / raw.table.path).scan(raw.table.version)
+            refs = {name: manifest.table for name, manifest in features.items()}
+            content = build(project, model, rows, FeastDoor(home, project), refs, folder)
+            context.log.info(f"{content['rows']} rows; left out: {content['unlabelled']}, {content['purged']} purged, "
+                             f"{content['embargoed']} embargoed")  # fmt: skip
+            return Made(content=content)
+
+        return stations.make(
+            context,
+            kind="dataset",
+            code=("mlops_platform.datasets.build:build", model.examples.labelled,
+                  "mlops_platform.point_in_time.feast_store:PolarsOfflineStore"),
+            config={"split": repr(model.split), "examples": repr(model.examples), "service": model.feature_service,
+                    "features": list(model.features), "context": [repr(c) for c in model.context],
+                    "categories": list(model.categories), "slices": list(model.slices)},
+            inputs={
+                f"raw:{model.examples.source}": raw.digest,
+                "registry": registry.digest,
+                **{f"features:{name}": manifest.digest for name, manifest in features.items()},
+            },
+            work=work,
+            show=_show,
+        )  # fmt: skip
+
+    return dataset
+
+
+def _show(artifact: Artifact) -> dict[str, object]:
+    import polars as pl
+
+    content = artifact.manifest.content
+    parts = ["| part | rows | positive |", "|---|---|---|"]
+    parts += [f"| {name} | {p['rows']:,} | {p['positive_share']:.1%} |" for name, p in content["parts"].items()]
+    schema = pl.read_parquet_schema(artifact.folder / "holdout.parquet")
+    return {
+        "parts": dg.MetadataValue.md("\n".join(parts)),
+        **{f"rows_{name}": part["rows"] for name, part in content["parts"].items()},
+        **{f"unlabelled_{reason}": count for reason, count in content["unlabelled"].items()},
+        "purged": content["purged"],
+        "embargoed": content["embargoed"],
+        "boundaries": dg.MetadataValue.json(content["boundaries"]),
+        **table_schema([(name, str(dtype), "") for name, dtype in schema.items()]),
+    }

@@ -1,0 +1,1 @@
+"""Feature tables, and the Feast registry and online store over them."""

@@ -1,0 +1,132 @@
+"""Feature tables, the Feast registry and the online store as Dagster assets."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_platform.manifest import TableRef
+from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.station import Made, Stations, table_schema
+from mlops_platform.spec import FeatureTable, Project
+
+
+def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefinition:
+    """One feature table, computed from one raw table."""
+
+    @dg.asset(
+        key=[project.name, table.name, "features"],
+        deps=[[project.name, table.source, "raw"]],
+        group_name="features",
+        owners=[project.owner],
+        kinds={"polars", "deltalake"},
+        description=f"Feature table {table.name}: {table.description or 'computed from ' + table.source}.",
+    )
+    def feature_table(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+        from mlops_platform.features.compute import compute_table
+        from mlops_platform.resources.delta import DeltaDoor
+        from mlops_platform.resources.source_code import closure, resolve
+
+        home = stations.home
+        raw = stations.input(f"{project.name}/{table.source}/raw")
+        door = DeltaDoor(home.feature_table(project.name, table.name))
+        code = ("mlops_platform.features.compute:compute_table", table.compute)
+
+        def work(_: Path) -> Made:
+            rows = DeltaDoor(home.root / raw.manifest.table.path).scan(raw.manifest.table.version)
+            made = compute_table(
+                table, resolve(table.compute), rows, raw.manifest.table.partitions, closure(*code).digest, door
+            )
+            context.log.info(f"{table.name}: computed {list(made.computed)}, kept {list(made.kept)}")
+            measured = {"computed": list(made.computed), "kept": list(made.kept)}
+            return Made(content={"rows": made.rows}, measured=measured, table=door.ref(home))
+
+        return stations.make(
+            context,
+            kind="features",
+            code=code,
+            config={"columns": [repr(column) for column in table.columns], "keys": list(table.keys)},
+            inputs={table.source: raw.manifest.digest},
+            work=work,
+            show=lambda artifact: _show(table, artifact),
+        )
+
+    return feature_table
+
+
+def feast_registry_asset(project: Project) -> dg.AssetsDefinition:
+    """The project's Feast repository, applied."""
+
+    @dg.asset(
+        key=[project.name, "feast", "registry"],
+        group_name="features",
+        owners=[project.owner],
+        kinds={"feast"},
+        description="Feast's registry: entities, feature views and services of the feature repository, applied.",
+    )
+    def registry(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+        from mlops_platform.manifest import digest_bytes
+        from mlops_platform.resources.feast import FeastDoor, table_facts
+
+        door = FeastDoor(stations.home, project)
+        repo = Path(project.feature_repo)
+        sources = {p.name: digest_bytes(p.read_bytes()) for p in sorted([*repo.glob("*.py"), *repo.glob("*.yaml")])}
+        return stations.make(
+            context,
+            kind="registry",
+            code=("mlops_platform.resources.feast:FeastDoor",),
+            config={"views": {table.name: table_facts(table) for table in project.feature_tables}},
+            inputs=sources,
+            work=lambda _: Made(content={"objects": door.apply()}),
+            redo=not (stations.home.feast / "registry.db").is_file(),
+            show=lambda artifact: {"objects": len(artifact.manifest.content["objects"])},
+        )
+
+    return registry
+
+
+def online_asset(project: Project) -> dg.AssetsDefinition:
+    """The newest row of every key of every feature table, in Feast's online store."""
+
+    @dg.asset(
+        key=[project.name, "feast", "online"],
+        deps=[
+            [project.name, "feast", "registry"],
+            *([project.name, table.name, "features"] for table in project.feature_tables),
+        ],
+        group_name="features",
+        owners=[project.owner],
+        kinds={"feast", "sqlite"},
+        description="Feast's online store: the newest feature row of every key.",
+    )
+    def online(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+        from mlops_platform.features.online import bring_online
+        from mlops_platform.resources.feast import FeastDoor
+
+        tables = {t.name: stations.input(f"{project.name}/{t.name}/features") for t in project.feature_tables}
+        registry = stations.input(f"{project.name}/feast/registry")
+        refs: dict[str, TableRef] = {name: found.manifest.table for name, found in tables.items()}
+        digests = {name: found.manifest.digest for name, found in tables.items()}
+        return stations.make(
+            context,
+            kind="online",
+            code=("mlops_platform.features.online:bring_online",),
+            config={"views": sorted(tables)},
+            inputs={**digests, "registry": registry.manifest.digest},
+            redo=not any(stations.home.feast.glob("online*")),
+            work=lambda _: Made(content=bring_online(FeastDoor(stations.home, project), refs, digests)),
+        )
+
+    return online
+
+
+def _show(table: FeatureTable, artifact: Artifact) -> dict[str, object]:
+    key_columns = [(key, "string", "entity key") for key in table.keys]
+    times = [("event_timestamp", "timestamp", "when it was true, UTC"),
+             ("known_timestamp", "timestamp", "when we could know it, UTC")]  # fmt: skip
+    features = [(column.name, column.dtype, "") for column in table.columns]
+    measured = artifact.manifest.produced.measured
+    return {
+        "partitions": len(artifact.manifest.table.partitions),
+        "computed_last": dg.MetadataValue.json(list(measured["computed"])),
+        **table_schema(key_columns + times + features),
+    }

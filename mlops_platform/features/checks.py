@@ -1,0 +1,50 @@
+"""What must hold of a feature table."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from mlops_platform.resources.station import Stations
+from mlops_platform.spec import FeatureTable, Project
+
+HIGHEST_NULL_RATE = 0.5
+
+
+def feature_table_checks(project: Project, table: FeatureTable) -> dg.AssetChecksDefinition:
+    """Both times present and in order, one row a key and time (blocking); null rates."""
+    key = dg.AssetKey([project.name, table.name, "features"])
+    specs = [
+        dg.AssetCheckSpec("times_are_sound", asset=key, blocking=True,
+                          description="both timestamps are present and nothing is known before it is true"),
+        dg.AssetCheckSpec("rows_are_unique", asset=key, blocking=True,
+                          description="one row for each key, event timestamp and known timestamp"),
+        dg.AssetCheckSpec("null_rates", asset=key,
+                          description=f"no column has more than {HIGHEST_NULL_RATE:.0%} nulls"),
+    ]  # fmt: skip
+
+    @dg.multi_asset_check(specs=specs, name=f"{project.name}__{table.name}__features_checks")
+    def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
+        import polars as pl
+
+        from mlops_platform.resources.delta import DeltaDoor
+
+        ref = stations.input(f"{project.name}/{table.name}/features").manifest.table
+        rows = DeltaDoor(stations.home.root / ref.path).scan(ref.version)
+        identity = [*table.keys, "event_timestamp", "known_timestamp"]
+        event, known = pl.col("event_timestamp"), pl.col("known_timestamp")
+        names = [column.name for column in table.columns]
+        found = rows.select(
+            pl.len().alias("rows"), unsound=(event.is_null() | known.is_null() | (known < event)).sum(),
+            repeated=pl.len() - pl.struct(identity).n_unique(), **{f"null_{n}": pl.col(n).is_null().mean() for n in names},
+        ).collect().row(0, named=True)  # fmt: skip
+        yield dg.AssetCheckResult(check_name="times_are_sound", asset_key=key, passed=found["unsound"] == 0,
+                                  metadata={"rows": found["rows"], "unsound_rows": found["unsound"]})  # fmt: skip
+        yield dg.AssetCheckResult(check_name="rows_are_unique", asset_key=key, passed=found["repeated"] == 0,
+                                  metadata={"rows": found["rows"], "repeated_rows": found["repeated"]})  # fmt: skip
+        rates = {name: found[f"null_{name}"] or 0.0 for name in names}
+        yield dg.AssetCheckResult(
+            check_name="null_rates", asset_key=key, passed=max(rates.values()) <= HIGHEST_NULL_RATE,
+            severity=dg.AssetCheckSeverity.WARN, metadata={f"null_rate_{name}": rate for name, rate in rates.items()},
+        )  # fmt: skip
+
+    return checks

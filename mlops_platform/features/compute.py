@@ -1,0 +1,145 @@
+"""Feature tables, computed partition by partition from just the raw partitions that changed.
+
+The rows of a month depend on raw rows from ``lookback`` before it to its end, since a function gives
+no row earlier than the event timestamps of the raw rows behind it. A month whose raw partitions, code and declaration
+are those of its last computation is left alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.manifest import digest_of
+from mlops_platform.resources.delta import PARTITION, DeltaDoor, content_digest, month_bounds
+from mlops_platform.spec import FeatureTable, duration
+
+RECIPES = "mlops.recipes"
+
+POLARS_TYPES: Mapping[str, pl.DataType] = {
+    "int8": pl.Int8(), "int64": pl.Int64(), "float32": pl.Float32(), "float64": pl.Float64(), "string": pl.String(),
+    "bool": pl.Boolean(), "timestamp": pl.Datetime("us", "UTC"),
+}  # fmt: skip
+_WHOLE = "all"
+_TIMES = ("event_timestamp", "known_timestamp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """What one computation did.
+
+    Attributes:
+        rows: Rows of the whole table.
+        computed: Partitions computed now.
+        kept: Partitions that were left alone.
+    """
+
+    rows: int
+    computed: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def compute_table(
+    table: FeatureTable,
+    function: Callable[[pl.LazyFrame], pl.LazyFrame],
+    raw: pl.LazyFrame,
+    raw_partitions: Mapping[str, str],
+    code: str,
+    door: DeltaDoor,
+) -> Computed:
+    """Brings a feature table up to date with its raw table, in one commit.
+
+    Args:
+        table: The declaration.
+        function: Raw rows to feature rows.
+        raw: Rows of the raw table at the version whose digests follow.
+        raw_partitions: Digest of each raw partition.
+        code: Digest of the function's source closure.
+        door: The feature table.
+
+    Raises:
+        PlatformError: The function's columns are not those declared.
+    """
+    wanted = _recipes(table, raw_partitions, code)
+    had = _last_recipes(door)
+    stale = sorted(name for name in wanted if wanted[name] != had.get(name))
+    gone = sorted(set(had) - set(wanted))
+    if stale or gone:
+        frames = {name: _partition(table, function, raw, name) for name in stale}
+        digests = {name: digest for name, digest in door.digests().items() if name in wanted and name not in stale}
+        digests |= {name: content_digest(frame) for name, frame in frames.items()}
+        rows = pl.concat([*frames.values()] or [door.scan().head(0).collect()])
+        door.replace(rows, [*stale, *gone], metadata={RECIPES: wanted}, digests=digests)
+    total = door.scan().select(pl.len()).collect().item()
+    return Computed(rows=total, computed=tuple(stale), kept=tuple(sorted(set(wanted) - set(stale))))
+
+
+def _recipes(table: FeatureTable, raw: Mapping[str, str], code: str) -> dict[str, str]:
+    declared = {"columns": [repr(c) for c in table.columns], "keys": list(table.keys), "lookback": table.lookback}
+    if table.partition == "whole":
+        return {_WHOLE: digest_of([declared, code, dict(raw)])}
+    return {
+        month: digest_of([declared, code, {m: raw[m] for m in raw if _touches(table, m, month)}])
+        for month in sorted(raw)
+    }
+
+
+def _touches(table: FeatureTable, raw_month: str, month: str) -> bool:
+    """Whether raw rows of one month can matter to feature rows of another."""
+    (start, end), (first, last) = _bounds(raw_month), _bounds(month)
+    return bool(start < last and end > first - _lookback(table))
+
+
+def _bounds(month: str) -> tuple:
+    start, end = month_bounds(month)
+    return pl.select(start).item(), pl.select(end).item()
+
+
+def _lookback(table: FeatureTable) -> timedelta:
+    return duration(table.lookback) if table.lookback else timedelta(0)
+
+
+def _last_recipes(door: DeltaDoor) -> dict[str, str]:
+    recipes = door.metadata(RECIPES)
+    return recipes[-1] if recipes else {}
+
+
+def _partition(table: FeatureTable, function: Callable[[pl.LazyFrame], pl.LazyFrame], raw: pl.LazyFrame,
+               name: str) -> pl.DataFrame:  # fmt: skip
+    rows = raw
+    if name != _WHOLE:
+        start, end = _bounds(name)
+        near = pl.col("event_timestamp").is_between(start - _lookback(table), end, closed="left")
+        rows = raw.filter(near)
+    found = function(rows)
+    if name != _WHOLE:
+        found = found.filter(pl.col("event_timestamp").is_between(start, end, closed="left"))
+    order = [*table.keys, *_TIMES]
+    frame = check_columns(table, found.collect()).sort(order, nulls_last=True, maintain_order=True)
+    return frame.with_columns((pl.lit(name)).alias(PARTITION))
+
+
+def check_columns(table: FeatureTable, frame: pl.DataFrame) -> pl.DataFrame:
+    """The declared columns in their declared order.
+
+    Raises:
+        PlatformError: A column is missing or of another type; both timestamps must be microseconds in UTC.
+    """
+    wanted = {name: POLARS_TYPES["timestamp"] for name in _TIMES} | {
+        c.name: POLARS_TYPES[c.dtype] for c in table.columns
+    }
+    wrong = [
+        f"{name}: {frame.schema.get(name, 'missing')}, not {dtype}"
+        for name, dtype in wanted.items()
+        if frame.schema.get(name) != dtype
+    ]
+    wrong += [f"{key}: missing" for key in table.keys if key not in frame.columns]
+    if wrong:
+        raise PlatformError(
+            required=f"{table.compute} to return the columns that FeatureTable({table.name}) declares",
+            found="; ".join(wrong),
+            remedy="change the function or the declaration so that they agree",
+        )
+    return frame.select(*table.keys, *wanted)

@@ -1,0 +1,149 @@
+"""The registered model and the champion as Dagster assets."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.station import Made, Stations, actor
+from mlops_platform.spec import Model, Project
+
+
+def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinition:
+    """The challenger's version in MLflow's registry."""
+
+    @dg.asset(
+        key=[project.name, model.name, "registered_model"],
+        deps=[[project.name, model.name, station] for station in ("dataset", "checkpoint", "evaluation")],
+        group_name="registry",
+        owners=[project.owner],
+        kinds={"mlflow", "onnx"},
+        description=f"Registered model {project.name}.{model.name}: a version of the checkpoint, alias challenger.",
+    )
+    def registered_model(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+        import polars as pl
+
+        from mlops_platform.registry.package import package_agrees, write_package
+        from mlops_platform.registry.versions import register, registered_name
+
+        prefix = f"{project.name}/{model.name}"
+        dataset, checkpoint, evaluation = (
+            stations.input(f"{prefix}/{station}") for station in ("dataset", "checkpoint", "evaluation")
+        )
+        door = stations.tracking(project.name)
+        name = registered_name(project.name, model.name)
+
+        def work(folder: Path) -> Made:
+            examples = pl.read_parquet(dataset.file("holdout.parquet"), n_rows=100)
+            package = folder / "model"
+            write_package(checkpoint, examples, package)
+            agreement = package_agrees(package, checkpoint, examples)
+            source = stations.home.mlflow / "models" / checkpoint.folder.name
+            if not source.is_dir():
+                _copy_whole(package, source)
+            tags = {
+                "mlops.dataset": dataset.manifest.digest,
+                "mlops.evaluation": evaluation.manifest.digest,
+                "mlops.code": checkpoint.manifest.recipe.code,
+                "mlops.git_revision": checkpoint.manifest.produced.git_revision or "not recorded",
+                "mlops.environment": stations.home.environment,
+                "mlops.correlation_id": checkpoint.manifest.produced.correlation_id,
+                "dagster_run_id": checkpoint.manifest.produced.run_id,
+                "feast.feature_service": model.feature_service,
+                "feast.feature_views": ",".join(project.feature_columns(model)),
+            }
+            version = register(door, name, source, checkpoint.manifest.digest, tags)
+            content = {"name": name, "version": version, "checkpoint": checkpoint.manifest.digest,
+                       "dataset": dataset.manifest.digest, **agreement}  # fmt: skip
+            return Made(content=content)
+
+        return stations.make(
+            context,
+            kind="registered_model",
+            code=("mlops_platform.registry.package:write_package", "mlops_platform.registry.versions:register"),
+            config={"name": name, "service": model.feature_service},
+            inputs={"checkpoint": checkpoint.manifest.digest, "dataset": dataset.manifest.digest,
+                    "evaluation": evaluation.manifest.digest},
+            work=work,
+            show=_show_version,
+            redo=not door.exists,
+        )  # fmt: skip
+
+    return registered_model
+
+
+def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
+    """What is live: moved by the gate's verdict, and by nothing else."""
+
+    @dg.asset(
+        key=[project.name, model.name, "champion"],
+        deps=[[project.name, model.name, "registered_model"], [project.name, model.name, "gate"]],
+        group_name="registry",
+        owners=[project.owner],
+        kinds={"mlflow"},
+        description=f"Champion of {model.name}: the version that is live, and the history of how it came to be.",
+    )
+    def champion(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+        from mlops_platform.registry.promotion import Judged, carry_out, decide
+        from mlops_platform.registry.versions import registered_name
+        from mlops_platform.resources.history import PromotionHistory
+
+        registered = stations.input(f"{project.name}/{model.name}/registered_model").manifest
+        gate = stations.input(f"{project.name}/{model.name}/gate").manifest
+        history = PromotionHistory(stations.home, project.name, model.name)
+        judged = Judged(version=registered.content["version"], checkpoint=registered.content["checkpoint"],
+                        verdict=gate.digest, passed=gate.content["passed"], reason=gate.content["reason"])  # fmt: skip
+
+        def work(folder: Path) -> Made:
+            move = decide(history, judged, actor=actor(context.run.tags), run_id=context.run_id)
+            door = stations.tracking(project.name)
+            before = carry_out(door, registered_name(project.name, model.name), move)
+            context.log.info(f"{move.action}: {move.reason}")
+            (folder / "move.json").write_text(
+                json.dumps({"action": move.action, "reason": move.reason}, sort_keys=True)
+            )
+            content = {
+                "version": move.champion,
+                "checkpoint": move.checkpoint,
+                "action": move.action,
+                "reason": move.reason,
+            }
+            return Made(content=content, measured={"alias_before": before})
+
+        return stations.make(
+            context,
+            kind="champion",
+            code=("mlops_platform.registry.promotion:decide",),
+            config={"model": model.name},
+            inputs={"verdict": gate.digest, "registered_model": registered.digest,
+                    "history": history.head_before(gate.digest)},
+            work=work,
+            show=_show_champion,
+        )  # fmt: skip
+
+    return champion
+
+
+def _copy_whole(package: Path, target: Path) -> None:
+    """Copies a folder so that it is seen whole or not at all."""
+    import shutil
+    import tempfile
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent)) / target.name
+    shutil.copytree(package, draft)
+    draft.rename(target)
+    draft.parent.rmdir()
+
+
+def _show_version(artifact: Artifact) -> dict[str, object]:
+    content = artifact.manifest.content
+    return {"name": content["name"], "version": int(content["version"]), "checkpoint": content["checkpoint"]}
+
+
+def _show_champion(artifact: Artifact) -> dict[str, object]:
+    content = artifact.manifest.content
+    version = content["version"]
+    return {"champion": "none yet" if version is None else f"version {version}", "decision": content["action"],
+            "reason": content["reason"], **({} if version is None else {"version": int(version)})}  # fmt: skip

@@ -1,0 +1,57 @@
+"""Model versions in MLflow's registry: made once for each checkpoint, found by tag, moved by alias."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlops_platform.resources.mlflow import MlflowDoor
+
+CHECKPOINT_TAG = "mlops.checkpoint"
+CHALLENGER, CHAMPION = "challenger", "champion"
+
+
+def registered_name(project: str, model: str) -> str:
+    """A model's name in the registry."""
+    return f"{project}.{model}"
+
+
+def register(door: MlflowDoor, name: str, package: Path, checkpoint: str, tags: Mapping[str, str]) -> str:
+    """The version of a checkpoint, made if there is none, with the alias ``challenger``.
+
+    Args:
+        door: MLflow.
+        name: Registered name.
+        package: MLmodel folder.
+        checkpoint: Digest of the checkpoint.
+        tags: Of the version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        door.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    found = version_of(door, name, checkpoint)
+    if found is None:
+        every = {**tags, CHECKPOINT_TAG: checkpoint}
+        found = str(door.client.create_model_version(name, source=str(package), tags=every).version)
+    door.client.set_registered_model_alias(name, CHALLENGER, found)
+    return found
+
+
+def version_of(door: MlflowDoor, name: str, checkpoint: str) -> str | None:
+    """The version made from a checkpoint, if there is one."""
+    found = door.client.search_model_versions(f"name = '{name}' and tag.`{CHECKPOINT_TAG}` = '{checkpoint}'")
+    return str(found[0].version) if found else None
+
+
+def alias_version(door: MlflowDoor, name: str, alias: str) -> str | None:
+    """The version that an alias points to, if it points."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(door.client.get_model_version_by_alias(name, alias).version)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None

@@ -1,0 +1,91 @@
+"""Batch predictions: the champion answers for the day after the newest examples."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from mlops_platform.manifest import TableRef
+from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.delta import PARTITION, DeltaDoor
+from mlops_platform.resources.feast import FeastDoor
+from mlops_platform.resources.source_code import resolve
+from mlops_platform.scoring import Scorer
+from mlops_platform.spec import Model, Project
+
+
+def next_day(model: Model, examples: pl.LazyFrame) -> date:
+    """The calendar day after the newest example's, in the model's calendar.
+
+    Args:
+        model: The declaration.
+        examples: Raw rows of what has happened.
+    """
+    newest = resolve(model.examples.labelled)(examples).select(pl.col("event_timestamp").max()).collect().item()
+    local: datetime = pl.select(pl.lit(newest).dt.convert_time_zone(model.examples.calendar)).item()
+    return local.date() + timedelta(days=1)
+
+
+def upcoming(model: Model, rows: pl.LazyFrame, day: date) -> pl.DataFrame:
+    """Examples whose prediction time falls on a day, in the model's calendar, by time and id."""
+    local = pl.col("event_timestamp").dt.convert_time_zone(model.examples.calendar).dt.date()
+    found = resolve(model.examples.upcoming)(rows).filter(local == day)
+    return found.sort("event_timestamp", model.examples.id).collect()
+
+
+def predict(project: Project, model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapping[str, TableRef],
+            checkpoint: Artifact, batch: str) -> pl.DataFrame:  # fmt: skip
+    """Scores examples with the features known at their time.
+
+    Args:
+        project, model: The declarations.
+        examples: One row an answer.
+        feast, tables: Where features come from, at which versions.
+        checkpoint: The model.
+        batch: Digest of all that the answers depend on; part of each prediction id.
+
+    Returns:
+        ``prediction_id``, the examples' columns, the features, and ``score`` (Float32).
+    """
+    keys = list(dict.fromkeys(k for name in project.feature_columns(model) for k in project.feature_table(name).keys))
+    features = [column.name for group in project.feature_columns(model).values() for column in group]
+    joined = feast.historical(examples.select(*keys, "event_timestamp"), model.feature_service, tables)
+    frame = examples.hstack(joined.select(features))
+    scores = pl.Series("score", Scorer.load(checkpoint).score(frame), dtype=pl.Float32)
+    ids = [_prediction_id(batch, example) for example in examples[model.examples.id]]
+    return frame.with_columns(scores).insert_column(0, pl.Series("prediction_id", ids, dtype=pl.String))
+
+
+def log_predictions(log: DeltaDoor, answers: pl.DataFrame, *, model: Model, version: str, checkpoint: str, batch: str,
+                    run_id: str) -> None:  # fmt: skip
+    """Appends answers to the prediction log, once for each batch.
+
+    Args:
+        log: The prediction log.
+        answers: From ``predict``.
+        model: The declaration.
+        version, checkpoint: What answered.
+        batch: Digest of all that the answers depend on; their commit is marked with it.
+        run_id: Dagster run.
+    """
+    if log.has_transaction(batch):
+        return
+    rows = answers.select(
+        "prediction_id",
+        pl.col(model.examples.id).alias("example_id"),
+        "event_timestamp",
+        "score",
+        pl.lit(model.name).alias("model"),
+        pl.lit(version).alias("version"),
+        pl.lit(checkpoint).alias("checkpoint"),
+        pl.lit(batch).alias("batch"),
+        pl.lit(run_id).alias("run_id"),
+        pl.lit(datetime.now(UTC)).dt.cast_time_unit("us").alias("answered_at"),
+        pl.col("event_timestamp").dt.strftime("%Y-%m-%d").alias(PARTITION),
+    )
+    log.append(rows, transactions=[batch])
+
+
+def _prediction_id(batch: str, example: str) -> str:
+    return "p-" + hashlib.sha256(f"{batch}\n{example}".encode()).hexdigest()[:16]

@@ -1,0 +1,72 @@
+"""Raw tables as Dagster assets."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.station import Made, Stations, table_schema
+from mlops_platform.spec import Project, RawTable
+
+
+def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
+    """The raw table of one source: everything that landed, exactly once."""
+
+    @dg.asset(
+        key=[project.name, table.name, "raw"],
+        group_name="sources",
+        owners=[project.owner],
+        kinds={"polars", "deltalake"},
+        description=f"Raw table {table.name}: {table.description or 'ingested source rows'}.",
+    )
+    def raw_table(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+        from mlops_platform.resources.delta import DeltaDoor
+        from mlops_platform.resources.source_code import resolve
+        from mlops_platform.sources.ingest import ingest, ledger
+        from mlops_platform.sources.landing import landed_files
+
+        home = stations.home
+        raw = DeltaDoor(home.raw_table(project.name, table.name))
+        quarantine = DeltaDoor(home.quarantine_table(project.name, table.name))
+        files = landed_files(home.landing / table.name)
+
+        def work(_: Path) -> Made:
+            now = datetime.now(UTC)
+            entries = ingest(table, resolve(table.times), files, raw, quarantine, now)
+            context.log.info(f"{table.name}: {len(entries)} new files of {len(files)} in the landing")
+            known = ledger(raw)
+            return Made(
+                content={
+                    "rows": sum(entry.kept for entry in known),
+                    "quarantined": sum(entry.quarantined for entry in known),
+                    "files": {entry.digest: entry.name for entry in known},
+                },
+                table=raw.ref(home),
+            )
+
+        digests = {file.digest: file.digest for file in files} | {e.digest: e.digest for e in ledger(raw)}
+        config = {"columns": [repr(column) for column in table.columns], "key": list(table.key)}
+        return stations.make(
+            context,
+            kind="raw",
+            code=("mlops_platform.sources.ingest:ingest", table.times),
+            config=config,
+            inputs=digests,
+            work=work,
+            show=lambda artifact: _show(table, artifact),
+        )
+
+    return raw_table
+
+
+def _show(table: RawTable, artifact: Artifact) -> dict[str, object]:
+    content = artifact.manifest.content
+    described = [(column.name, column.dtype, "") for column in table.columns]
+    times = [("event_timestamp", "timestamp", "when it was true, UTC"),
+             ("known_timestamp", "timestamp", "when we could know it, UTC")]  # fmt: skip
+    return {
+        "files": len(content["files"]),
+        "quarantined": content["quarantined"],
+        **table_schema(described + times),
+    }
