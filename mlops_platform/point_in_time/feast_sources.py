@@ -1,0 +1,161 @@
+"""Opening Feast's FileSource with polars: a Parquet file, a folder of Parquet, a Delta table at one version."""
+# ruff: noqa: TID253  this file is the Feast face of the room; nothing imports it but the store itself
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from feast.data_format import DeltaFormat, ParquetFormat
+from feast.data_source import DataSource
+from feast.infra.offline_stores.file_source import FileSource
+
+from mlops_platform.point_in_time.errors import PointInTimeError
+from mlops_platform.point_in_time.view_frame import schema_of
+
+
+class _InWriteOrder(DeltaTable):
+    """A Delta table that lists its files oldest first.
+
+    The log lists the newest first, so reading it as it stands would let the *older* of two otherwise equal rows win.
+    polars pairs the files with the statistics of the add actions by position: both are put in the same order.
+    """
+
+    def _order(self) -> list[int]:
+        actions = pl.DataFrame(super().get_add_actions(flatten=False)).select("modification_time").with_row_index("i")
+        return actions.sort(["modification_time", "i"], descending=[False, True])["i"].to_list()
+
+    def file_uris(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Return the files as DeltaTable does, oldest first."""
+        found = super().file_uris(*args, **kwargs)
+        return [found[index] for index in self._order()]
+
+    def get_add_actions(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the add actions as DeltaTable does, oldest first, as a polars frame."""
+        return pl.DataFrame(super().get_add_actions(*args, **kwargs))[self._order()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedTable:
+    """A table as one job reads it.
+
+    Attributes:
+        path: The path as written in the FileSource.
+        location: Where that is: an absolute path or a URI.
+        format: "parquet" or "delta".
+        version: The Delta version read; None for Parquet, which has none.
+        frame: Its rows, in file order.
+    """
+
+    path: str
+    location: str
+    format: str
+    version: int | None
+    frame: pl.LazyFrame = field(repr=False, compare=False)
+
+
+class TableReader:
+    """Opens the tables of one job, each at one version however many views read it."""
+
+    def __init__(self, repo_path: Path | str | None, table_versions: Mapping[str, int]) -> None:
+        """Read below `repo_path`; `table_versions` maps a Delta table's path, as its source has it, to a version."""
+        self._repo_path = repo_path
+        self._versions = table_versions
+        self._opened: dict[tuple[str, str], OpenedTable] = {}
+
+    def open(self, source: DataSource | None, *, where: str) -> OpenedTable:
+        """Open a source; nothing but metadata is read.
+
+        Args:
+            source: A FileSource with a Parquet or Delta format (none means Parquet).
+            where: Who asks, for errors.
+
+        Raises:
+            PointInTimeError: Another kind of source or format, no such table or version, a pin on Parquet.
+        """
+        if not isinstance(source, FileSource):
+            raise PointInTimeError(
+                f"{where}: its batch source is {type(source).__name__}; PolarsOfflineStore reads FileSource "
+                f"(Parquet files and folders, Delta tables). Use a FileSource or another offline store."
+            )
+        kind = _format_of(source, where=where)
+        key = (kind, source.path)
+        if key not in self._opened:
+            self._opened[key] = self._open(source, kind, where)
+        return self._opened[key]
+
+    def _open(self, source: FileSource, kind: str, where: str) -> OpenedTable:
+        location = location_of(source.path, self._repo_path)
+        pin = self._versions.get(source.path)
+        options = storage_options(source)
+        if kind == "delta":
+            table = _delta_table(location, pin, options, where)
+            frame = pl.scan_delta(table, storage_options=options)
+            version: int | None = table.version()
+        elif pin is not None:
+            raise PointInTimeError(
+                f"{where}: table_versions pins {source.path!r} to version {pin}, but it is Parquet, which keeps no "
+                f"versions. Remove the pin, or store it as Delta and say file_format=DeltaFormat()."
+            )
+        else:
+            frame, version = _scan_parquet(location, options, where), None
+        schema_of(frame, where=f"{where}, {location}")
+        return OpenedTable(path=source.path, location=location, format=kind, version=version, frame=frame)
+
+
+def location_of(path: str, repo_path: Path | str | None) -> str:
+    """Return the absolute path or URI of a source's path, relative ones below the repository as Feast has it."""
+    return path if "://" in path else FileSource.get_uri_for_file_path(repo_path, path)
+
+
+def storage_options(source: Any) -> dict[str, str] | None:
+    """Return polars' and deltalake's storage options for a source on an object store, or None."""
+    credentials = source.resolve_credentials() if isinstance(source, FileSource) else None
+    options = {name.lower(): value for name, value in (credentials or {}).items()}
+    endpoint = source.s3_endpoint_override
+    if endpoint:
+        options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
+    return options or None
+
+
+def _format_of(source: FileSource, *, where: str) -> str:
+    if source.file_format is None or isinstance(source.file_format, ParquetFormat):
+        return "parquet"
+    if isinstance(source.file_format, DeltaFormat):
+        return "delta"
+    raise PointInTimeError(
+        f"{where}: the format of {source.path!r} is {type(source.file_format).__name__}; "
+        f"PolarsOfflineStore reads ParquetFormat and DeltaFormat."
+    )
+
+
+def _delta_table(location: str, pin: int | None, options: dict[str, str] | None, where: str) -> DeltaTable:
+    try:
+        return _InWriteOrder(location, version=pin, storage_options=options)
+    except (DeltaError, OSError) as found:
+        wanted = "" if pin is None else f" at version {pin}"
+        raise PointInTimeError(
+            f"{where}: no Delta table{wanted} at {location}: {found}. Write the table first, correct the source's "
+            f"path, or pin a version that exists."
+        ) from found
+
+
+def _scan_parquet(location: str, options: dict[str, str] | None, where: str) -> pl.LazyFrame:
+    remote = "://" in location
+    if not remote and not Path(location).exists():
+        raise PointInTimeError(f"{where}: no file or folder {location}. Write it first, or correct the source's path.")
+    folder = not location.endswith(".parquet") and "*" not in location if remote else Path(location).is_dir()
+    if not folder:
+        return pl.scan_parquet(location, storage_options=options)
+    if not remote and (Path(location) / "_delta_log").is_dir():
+        # Its files, all taken together, hold rows that were deleted or replaced.
+        raise PointInTimeError(
+            f"{where}: {location} is a Delta table, but its source says Parquet. Say file_format=DeltaFormat()."
+        )
+    if not remote and next(Path(location).rglob("*.parquet"), None) is None:
+        raise PointInTimeError(f"{where}: the folder {location} holds no .parquet file. Write it first.")
+    files = f"{location.rstrip('/')}/**/*.parquet"
+    return pl.scan_parquet(files, hive_partitioning=True, storage_options=options)
