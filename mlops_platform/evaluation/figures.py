@@ -1,0 +1,76 @@
+"""What an evaluation shows to people: its numbers by name, its pictures and its tables.
+
+Both Dagster's UI and MLflow are fed from here.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlops_platform.resources.artifacts import Artifact
+
+PICTURES = {
+    "roc": "roc.png",
+    "calibration_diagram": "calibration.png",
+    "learning_curve": "learning_curve.png",
+    "slices_diagram": "slices.png",
+}
+_SHOWN = {"roc_auc": "AUC", "average_precision": "AP", "log_loss": "log loss", "brier": "Brier"}
+
+
+def read_report(evaluation: Artifact) -> dict[str, Any]:
+    """The report of an evaluation."""
+    report: dict[str, Any] = json.loads(evaluation.file("report.json").read_bytes())
+    return report
+
+
+def metric_figures(report: Mapping[str, Any]) -> dict[str, float]:
+    """Every metric computed, by name: ``roc_auc`` is the challenger's, ``roc_auc_baseline`` the baseline's."""
+    found: dict[str, float] = {}
+    for model, metrics in report["metrics"].items():
+        suffix = "" if model == "challenger" else f"_{model}"
+        found |= {f"{name}{suffix}": value for name, value in (metrics or {}).items() if value is not None}
+    return {**found, "positive_rate": report["holdout"]["positive_rate"]}
+
+
+def inline_picture(evaluation: Artifact, name: str) -> str:
+    """Markdown that holds a picture of the evaluation itself, so that it is seen wherever the event is."""
+    data = base64.b64encode(evaluation.file(name).read_bytes()).decode()
+    return f"![{name}](data:image/png;base64,{data})"
+
+
+def metric_table(metrics: Mapping[str, Mapping[str, float | None] | None]) -> str:
+    """Markdown: a row for each metric, a column for each model."""
+    known = {model: values for model, values in metrics.items() if values}
+    rows = [[name, *(_number(values[name]) for values in known.values())] for name in known["challenger"]]
+    return _table(["metric", *known], rows)
+
+
+def slice_table(report: Mapping[str, Any]) -> str:
+    """Markdown: a row for each slice, the challenger's metrics and the other models' AUC."""
+    others = [model for model in ("baseline", "champion") if report["metrics"][model]]
+    rows = []
+    for column, parts in report["slices"].items():
+        for part in parts:
+            metrics = part["metrics"]
+            value = part["value"] if part["merged"] == 1 else f"{part['value']}, {part['merged']} values"
+            rows.append([column, value, f"{part['rows']:,}", f"{part['positives'] / part['rows']:.1%}",
+                         *(_number(metrics["challenger"][name]) for name in _SHOWN),
+                         *(_number(metrics[model]["roc_auc"]) for model in others)])  # fmt: skip
+    return _table(["slice", "value", "rows", "positive", *_SHOWN.values(), *(f"AUC {m}" for m in others)], rows)
+
+
+def condition_table(conditions: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: a row for each condition of a verdict."""
+    rows = [[c["name"], "passed" if c["passed"] else "**failed**", c["reason"]] for c in conditions]
+    return _table(["condition", "verdict", "finding"], rows)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

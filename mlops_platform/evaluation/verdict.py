@@ -1,0 +1,70 @@
+"""The verdict on a challenger: named conditions, each with its finding, and what follows from them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+CONDITIONS = {
+    "numbers_are_finite": "Every metric of every model compared is a finite number.",
+    "holdout_is_fresh": "No model compared learned from anything known after the holdout began.",
+    "better_than_baseline": "The challenger beats the logistic regression by the declared margin.",
+    "calibrated": "The challenger's expected calibration error is within the declared bound.",
+    "better_than_champion": "The lower bound of the paired difference from the champion exceeds the declared margin.",
+}
+"""What is asked of a challenger, by name, in the order in which it is asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One condition and its finding.
+
+    Attributes:
+        name: One of ``CONDITIONS``.
+        passed: Whether it holds.
+        reason: The finding in words and numbers.
+        figures: The numbers behind it.
+    """
+
+    name: str
+    passed: bool
+    reason: str
+    figures: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the gate found.
+
+    Attributes:
+        metric: The metric that decided.
+        conditions: In the order of ``CONDITIONS``.
+        challenger, baseline, champion: The metric's values; champion None where none is live or none was comparable.
+        champion_is_challenger: Whether the judged checkpoint is the one now live, so that there is nothing to promote.
+        against_baseline, against_champion: Paired difference with its bounds (``bootstrap.Difference``); None where
+            there was nothing to compare.
+    """
+
+    metric: str
+    conditions: tuple[Condition, ...]
+    challenger: float | None
+    baseline: float | None
+    champion: float | None
+    champion_is_challenger: bool
+    against_baseline: Mapping[str, float | int | str] | None
+    against_champion: Mapping[str, float | int | str] | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every condition holds."""
+        return all(condition.passed for condition in self.conditions)
+
+    @property
+    def reason(self) -> str:
+        """Why, in words and numbers: what failed, or what won."""
+        told = [condition.reason for condition in self.conditions if not condition.passed]
+        won = ("better_than_baseline", "better_than_champion")
+        return " ".join(told or [condition.reason for condition in self.conditions if condition.name in won])
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as JSON, with ``passed`` and ``reason``."""
+        return {**asdict(self), "passed": self.passed, "reason": self.reason}
