@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -86,7 +86,7 @@ class ComputeResource(dg.ConfigurableResource):
             )
         threads = min(asked.threads, len(cpus()))
         return ResolvedCompute(
-            accelerator=cast("Literal['cpu', 'cuda']", accelerator), devices=asked.devices, precision=asked.precision,
+            accelerator=accelerator, devices=asked.devices, precision=asked.precision,
             threads=threads, launcher=asked.launcher, device_class=device_class(accelerator),
         )  # fmt: skip
 

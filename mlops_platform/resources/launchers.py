@@ -86,8 +86,8 @@ def launcher(name: str) -> Launcher:
 
 
 def _path() -> str:
-    """What this process can import, the program can: Dagster may have been told of a working directory."""
-    return os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    """What this process can import, the program can; Dagster takes a loaded file's folder off the path again."""
+    return os.pathsep.join([*(entry or os.getcwd() for entry in sys.path), str(Path(__file__).parents[2])])
 
 
 @contextlib.contextmanager

@@ -101,14 +101,15 @@ class MlflowDoor:
 
     def parent_run(self, dagster_run_id: str, name: str) -> str:
         """The one MLflow run of a Dagster run."""
+        experiment = self.experiment
         with self._lock():
             query = f"tags.dagster_run_id = '{dagster_run_id}' and tags.`mlops.station` = 'run'"
-            found = self.client.search_runs([self.experiment], query)
+            found = self.client.search_runs([experiment], query)
             if found:
                 return found[0].info.run_id
             tags = {"dagster_run_id": dagster_run_id, "mlops.station": "run", "mlflow.runName": name,
                     "mlops.environment": self.home.environment}  # fmt: skip
-            return self.client.create_run(self.experiment, tags=tags).info.run_id
+            return self.client.create_run(experiment, tags=tags).info.run_id
 
     def record(self, *, dagster_run_id: str, job: str, station: str, tracked: Tracked, tags: Mapping[str, str]) -> str:
         """Writes a station's child run and returns its id."""

@@ -61,12 +61,16 @@ def closure(*references: str) -> SourceClosure:
 def _source(module: str) -> Path | None:
     root, *parts = module.split(".")
     spec = importlib.util.find_spec(root)
-    if spec is None or spec.origin is None:
+    if spec is None:
         return None
-    base = Path(spec.origin).parent.joinpath(*parts)
-    for candidate in (base / "__init__.py", base.with_suffix(".py")):
-        if candidate.is_file():
-            return candidate
+    if not parts and spec.origin is not None:
+        return Path(spec.origin)
+    # A namespace package has several folders and no __init__.py.
+    for folder in spec.submodule_search_locations or ():
+        base = Path(folder).joinpath(*parts)
+        for candidate in (base / "__init__.py", base.with_suffix(".py")):
+            if candidate.is_file():
+                return candidate
     return None
 
 

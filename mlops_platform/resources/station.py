@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -187,11 +188,11 @@ class Stations(dg.ConfigurableResource):
               begun: float) -> Artifact:  # fmt: skip
         store = self.store
         staging = store.stage()
-        made = self._attempt(context, lambda: work(staging))
+        made = self._attempt(context, work, staging)
         files = {p.relative_to(staging).as_posix(): digest_file(p) for p in sorted(staging.rglob("*")) if p.is_file()}
         produced = Produced(
-            at=datetime.now(UTC).isoformat(), seconds=time.perf_counter() - begun, run_id=context.run_id,
-            correlation_id=os.environ.get("MLOPS_CORRELATION_ID", context.run_id), actor=actor(context.run.tags),
+            at=datetime.now(UTC).isoformat(), seconds=time.perf_counter() - begun, run_id=context.run.run_id,
+            correlation_id=os.environ.get("MLOPS_CORRELATION_ID", context.run.run_id), actor=actor(context.run.tags),
             git_revision=git_revision(Path(__file__).parent), measured=dict(made.measured),
         )  # fmt: skip
         manifest = Manifest(kind=kind, station=recipe.station, environment=self.home.environment, files=files,
@@ -199,14 +200,15 @@ class Stations(dg.ConfigurableResource):
         sealed = store.commit(staging, manifest)
         return store.open(sealed.kind, sealed.digest)
 
-    def _attempt(self, context: dg.AssetExecutionContext, work: Callable[[], Made]) -> Made:
-        """Does the work; where it fails, MLflow hears of it if it knows this run."""
+    def _attempt(self, context: dg.AssetExecutionContext, work: Callable[[Path], Made], staging: Path) -> Made:
+        """Does the work; where it fails, nothing stays behind, and MLflow hears of it if it knows this run."""
         try:
-            return work()
+            return work(staging)
         except BaseException as error:
-            if "mlflow" in sys.modules and not isinstance(error, GeneratorExit):
+            shutil.rmtree(staging, ignore_errors=True)
+            if "mlflow" in sys.modules:
                 door = self.tracking(context.asset_key.path[0])
-                door.fail(context.run_id, context.job_name, f"{'/'.join(context.asset_key.path)}: {error}")
+                door.fail(context.run.run_id, context.job_name, f"{'/'.join(context.asset_key.path)}: {error}")
             raise
 
     def _tracked(self, context: dg.AssetExecutionContext, artifact: Artifact,
@@ -219,7 +221,7 @@ class Stations(dg.ConfigurableResource):
         door = self.tracking(context.asset_key.path[0])
         tags = {"mlops.digest": manifest.digest, "mlops.recipe": manifest.recipe.key, "mlops.actor": manifest.produced.actor,
                 "mlops.correlation_id": manifest.produced.correlation_id}  # fmt: skip
-        run = door.record(dagster_run_id=context.run_id, job=context.job_name, station=manifest.station,
+        run = door.record(dagster_run_id=context.run.run_id, job=context.job_name, station=manifest.station,
                           tracked=track(artifact), tags=tags)  # fmt: skip
         entry = {"run_id": run, "url": door.run_url(run)}
         write_whole(note, json.dumps(entry).encode(), replace=True)

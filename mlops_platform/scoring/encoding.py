@@ -1,0 +1,171 @@
+"""How rows become a model's inputs: the order of its numeric columns and the codes of its categories."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from mlops_platform.errors import CorruptArtifactError
+from mlops_platform.scoring.errors import InputError
+
+FORMAT = 1
+UNKNOWN = 0
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The values of a category that the training rows had.
+
+    Attributes:
+        name: The column.
+        dtype: ``string`` or ``integer``.
+        values: Distinct values in rising order; the code of ``values[i]`` is ``i + 1``, and 0 is unknown or null.
+    """
+
+    name: str
+    dtype: Literal["string", "integer"]
+    values: tuple[str, ...] | tuple[int, ...]
+
+    @classmethod
+    def learn(cls, column: pl.Series) -> "Vocabulary":
+        """The vocabulary of a column of training rows."""
+        kind = _kind(column.name, column.dtype)
+        values = column.cast(_TYPES[kind]).drop_nulls().unique().sort().to_list()
+        return cls(column.name, kind, tuple(values))
+
+    @property
+    def cardinality(self) -> int:
+        """How many codes there are, the unknown's included."""
+        return len(self.values) + 1
+
+    def encode(self, column: pl.Series) -> pl.Series:
+        """Codes int64 [N] of a column.
+
+        Raises:
+            InputError: Strings where the training rows had integers, or the other way about.
+        """
+        if column.dtype == pl.Null:
+            return pl.repeat(UNKNOWN, len(column), dtype=pl.Int64, eager=True).alias(self.name)
+        if _kind(self.name, column.dtype) != self.dtype:
+            raise InputError(
+                required=f"category {self.name} of {self.dtype}s, as in training", found=str(column.dtype),
+                remedy=f"cast {self.name} to {_TYPES[self.dtype]}",
+            )  # fmt: skip
+        values = pl.Series(self.values, dtype=_TYPES[self.dtype])
+        codes = pl.Series(range(1, self.cardinality), dtype=pl.Int64)
+        return column.cast(_TYPES[self.dtype]).replace_strict(values, codes, default=UNKNOWN, return_dtype=pl.Int64)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The inputs of a model.
+
+    Attributes:
+        numeric: Names of the F numeric columns, in order.
+        vocabularies: Of the C categories, in order.
+        network: Reference to the network's class and its parameters, for those who rebuild it in torch.
+    """
+
+    numeric: tuple[str, ...]
+    vocabularies: tuple[Vocabulary, ...]
+    network: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def learn(
+        cls, frame: pl.DataFrame, numeric: Sequence[str], categories: Sequence[str], network: Mapping[str, Any]
+    ) -> "Encoding":
+        """The encoding that training rows ask for.
+
+        Raises:
+            InputError: A column is missing, or of a type that is no category.
+        """
+        _require_columns(frame, (*numeric, *categories))
+        return cls(tuple(numeric), tuple(Vocabulary.learn(frame[name]) for name in categories), dict(network))
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Number of codes of each category."""
+        return tuple(vocabulary.cardinality for vocabulary in self.vocabularies)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that a frame must have."""
+        return (*self.numeric, *(vocabulary.name for vocabulary in self.vocabularies))
+
+    def encode(self, frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Turns rows into the program's inputs.
+
+        Args:
+            frame: N rows with at least ``columns``; nulls allowed.
+
+        Returns:
+            numeric: float32 [N, F], raw values, NaN for null, C-contiguous.
+            categories: int64 [N, C], code 0 for null or unknown, C-contiguous.
+
+        Raises:
+            InputError: A column is missing or of another type than in training.
+        """
+        _require_columns(frame, self.columns)
+        numbers = [_number(frame[name]) for name in self.numeric]
+        codes = [vocabulary.encode(frame[vocabulary.name]) for vocabulary in self.vocabularies]
+        return _matrix(numbers, frame.height, np.float32), _matrix(codes, frame.height, np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``scoring.json`` holds."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Encoding":
+        """Reads ``scoring.json`` back.
+
+        Raises:
+            CorruptArtifactError: It is of another format.
+        """
+        if value.get("format") != FORMAT:
+            raise CorruptArtifactError(
+                required=f"scoring.json of format {FORMAT}", found=f"format {value.get('format')!r}",
+                remedy="use the platform version that wrote it, or train again",
+            )  # fmt: skip
+        vocabularies = [Vocabulary(v["name"], v["dtype"], tuple(v["values"])) for v in value["vocabularies"]]
+        return cls(tuple(value["numeric"]), tuple(vocabularies), value["network"])
+
+
+_TYPES: dict[str, type[pl.DataType]] = {"string": pl.String, "integer": pl.Int64}
+
+
+def _kind(name: str, dtype: pl.DataType) -> Literal["string", "integer"]:
+    if dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+        return "string"
+    if dtype.is_integer():
+        return "integer"
+    raise InputError(
+        required=f"category {name} of strings or integers", found=str(dtype),
+        remedy=f"cast {name} to String, or list it among the numeric columns",
+    )  # fmt: skip
+
+
+def _number(column: pl.Series) -> pl.Series:
+    if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
+        raise InputError(
+            required=f"numeric column {column.name}", found=str(column.dtype),
+            remedy=f"cast {column.name} to Float32, or list it among the model's categories",
+        )  # fmt: skip
+    return column.cast(pl.Float32).fill_null(float("nan"))
+
+
+def _matrix(columns: Sequence[pl.Series], rows: int, dtype: type[np.generic]) -> np.ndarray:
+    matrix = np.empty((rows, len(columns)), dtype=dtype)
+    for index, column in enumerate(columns):
+        matrix[:, index] = column.to_numpy()
+    return matrix
+
+
+def _require_columns(frame: pl.DataFrame, names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise InputError(
+            required=f"columns {', '.join(missing)}", found=f"only {', '.join(frame.columns) or 'no columns'}",
+            remedy="add them, as nulls where they are not known",
+        )  # fmt: skip

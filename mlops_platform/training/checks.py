@@ -1,0 +1,37 @@
+"""Checks of a checkpoint; all but one block what follows."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from mlops_platform.resources.station import Stations
+from mlops_platform.spec import Model, Project
+from mlops_platform.training.evidence import findings
+
+_CHECKS = {
+    "loss_is_finite": (True, "Every loss of every epoch is a number."),
+    "loss_fell": (False, "The train loss fell, and the best epoch beats always answering the share of positives."),
+    "program_matches_weights": (True, "The exported program scores validation rows as torch does, within 1e-5."),
+    "weights_are_safetensors": (True, "The weights are safetensors; no file can hold a pickle."),
+}
+
+
+def checkpoint_checks(project: Project, model: Model) -> dg.AssetChecksDefinition:
+    """The checks of a model's checkpoint."""
+    key = dg.AssetKey([project.name, model.name, "checkpoint"])
+    specs = [
+        dg.AssetCheckSpec(name, asset=key, blocking=blocking, description=description)
+        for name, (blocking, description) in _CHECKS.items()
+    ]
+
+    @dg.multi_asset_check(name=f"{project.name}__{model.name}__checkpoint_checks", specs=specs)
+    def checks(stations: Stations) -> Iterator[dg.AssetCheckResult]:
+        artifact = stations.input("/".join(key.path))
+        found = findings(artifact, artifact.folder, tuple(artifact.manifest.files))
+        for name, (blocking, _) in _CHECKS.items():
+            severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+            yield dg.AssetCheckResult(
+                asset_key=key, check_name=name, passed=found[name].passed, metadata=found[name].facts, severity=severity
+            )
+
+    return checks

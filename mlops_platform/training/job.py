@@ -1,0 +1,67 @@
+"""The job: all that the training program is told, as one JSON file."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mlops_platform.manifest import canonical_json
+from mlops_platform.spec import Network
+
+TRAIN = "train.parquet"
+VALIDATION = "validation.parquet"
+LABEL = "label"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """What the program runs on, decided before it starts.
+
+    Attributes:
+        accelerator: Of Lightning: ``cpu`` or ``cuda``.
+        devices: How many of them.
+        precision: Lightning's name of the numeric precision.
+        threads: CPU threads.
+    """
+
+    accelerator: Literal["cpu", "cuda"] = "cpu"
+    devices: int = 1
+    precision: str = "32-true"
+    threads: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training.
+
+    Attributes:
+        train, validation: Parquet files of the two splits.
+        output: Existing folder that receives the checkpoint's files, once all of them are known.
+        numeric: Numeric columns, in order.
+        categories: Category columns, in order.
+        network: The network and its recipe.
+        device: What it runs on.
+    """
+
+    train: Path
+    validation: Path
+    output: Path
+    numeric: tuple[str, ...]
+    categories: tuple[str, ...]
+    network: Network
+    device: Device = Device()
+
+    def write(self, path: Path) -> Path:
+        """Writes the job where the program will read it."""
+        path.write_bytes(canonical_json(json.loads(json.dumps(asdict(self), default=str))))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> "Job":
+        """Reads a written job."""
+        raw: dict[str, Any] = json.loads(path.read_bytes())
+        return cls(
+            train=Path(raw["train"]), validation=Path(raw["validation"]), output=Path(raw["output"]),
+            numeric=tuple(raw["numeric"]), categories=tuple(raw["categories"]),
+            network=Network(**raw["network"]), device=Device(**raw["device"]),
+        )  # fmt: skip

@@ -1,0 +1,142 @@
+"""The work of the training program: a job in, a checkpoint's files out, the same bytes whenever the job is the same."""
+
+import importlib
+import logging
+import math
+import random
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pytorch_lightning as lightning
+import safetensors.torch
+import torch
+from torch import nn
+
+from mlops_platform.errors import TrainingError
+from mlops_platform.manifest import canonical_json
+from mlops_platform.scoring import PROGRAM, SCORING, Encoding
+from mlops_platform.training.job import Job
+from mlops_platform.training.program.export import export, largest_difference
+from mlops_platform.training.program.inputs import Rows, read_splits
+from mlops_platform.training.program.learner import Learner
+from mlops_platform.training.program.loader import OrderedBatches, ShuffledBatches
+from mlops_platform.training.program.network import Normaliser, ScoringProgram
+from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, curves_json
+
+_CLIP = 1.0
+_VALIDATION_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long it took; varies, so it is in no file.
+
+    Attributes:
+        read_seconds, fit_seconds, export_seconds: Wall time of the three parts.
+        rows_per_second: Training rows over the time of the fit, its validations included.
+    """
+
+    read_seconds: float
+    fit_seconds: float
+    export_seconds: float
+    rows_per_second: float
+
+
+def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing]:
+    """Trains, exports, compares, and only then writes the checkpoint's files.
+
+    Args:
+        job: What to train.
+        report: Hears of each epoch.
+
+    Raises:
+        InputError: A declared column is missing or of a wrong type.
+        TrainingError: Nothing can be learnt from the rows, the loss is no number, or the export differs.
+    """
+    _prepare(job)
+    begun = time.perf_counter()
+    encoding, rows, validation = read_splits(job)
+    read = time.perf_counter()
+    learner, steps = _fit(job, encoding, rows, validation, report)
+    fitted = time.perf_counter()
+    program = learner.program
+    program.load_state_dict(learner.best)
+    program.float().eval()
+    exported = export(program, validation)
+    difference = largest_difference(program, encoding, exported, validation)
+    training = _describe(job, learner, steps, rows, validation, difference)
+    files = {
+        WEIGHTS: _weights(program),
+        PROGRAM: exported,
+        SCORING: canonical_json(encoding.to_json()),
+        CURVES: canonical_json(curves_json(learner.curves)),
+        TRAINING: canonical_json(training.__dict__),
+    }
+    for name, data in files.items():
+        (job.output / name).write_bytes(data)
+    speed = len(rows) * job.network.epochs / (fitted - read)
+    return training, Timing(read - begun, fitted - read, time.perf_counter() - fitted, speed)
+
+
+def _prepare(job: Job) -> None:
+    device = job.device
+    if device.accelerator == "cuda" and not torch.cuda.is_available():
+        raise TrainingError(
+            required="a CUDA device that torch can use", found=f"torch {torch.__version__}, which sees none",
+            remedy="install a CUDA build of torch, or declare Compute(accelerator='cpu')",
+        )  # fmt: skip
+    torch.set_num_threads(device.threads)
+    torch.use_deterministic_algorithms(True)
+    random.seed(job.network.seed)
+    np.random.seed(job.network.seed % 2**32)
+    torch.manual_seed(job.network.seed)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Lightning 2.6.6 asks torch 2.13 about a class that torch is about to retire.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+
+
+def _fit(
+    job: Job, encoding: Encoding, rows: Rows, validation: Rows, report: Callable[[Epoch], None]
+) -> tuple[Learner, int]:
+    recipe, device = job.network, job.device
+    normaliser = Normaliser.learn(rows.numeric)
+    program = ScoringProgram(normaliser, _build(job, normaliser.width, encoding.cardinalities))
+    batches = ShuffledBatches(rows.tensors, batch_size=recipe.batch_size, seed=recipe.seed)
+    steps = recipe.epochs * len(batches)
+    learner = Learner(program, recipe, steps, report)
+    trainer = lightning.Trainer(
+        max_epochs=recipe.epochs, accelerator=device.accelerator, devices=device.devices,
+        precision=cast(Any, device.precision), deterministic=True, gradient_clip_val=_CLIP,
+        num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(learner, batches, OrderedBatches(validation.tensors, batch_size=_VALIDATION_BATCH))
+    return learner.cpu(), steps
+
+
+def _build(job: Job, width: int, cardinalities: tuple[int, ...]) -> nn.Module:
+    module, _, name = job.network.module.partition(":")
+    network = getattr(importlib.import_module(module), name)
+    return network(numeric=width, cardinalities=cardinalities, **job.network.parameters)
+
+
+def _weights(program: ScoringProgram) -> bytes:
+    # Cloned, for safetensors refuses tensors that share memory, as tied weights do.
+    return safetensors.torch.save({name: value.clone().contiguous() for name, value in program.state_dict().items()})
+
+
+def _describe(job: Job, learner: Learner, steps: int, rows: Rows, validation: Rows, difference: float) -> Training:
+    best = min(learner.curves, key=lambda epoch: epoch.validation_loss)
+    share = float(rows.label.double().mean())
+    late = float(validation.label.double().mean())
+    return Training(
+        epochs=job.network.epochs, steps=steps, best_epoch=best.epoch, seed=job.network.seed,
+        parameters=sum(weight.numel() for weight in learner.program.parameters()),
+        train_rows=len(rows), validation_rows=len(validation), train_loss=learner.curves[-1].train_loss,
+        validation_loss=best.validation_loss, validation_auc=best.validation_auc,
+        constant_loss=-(late * math.log(share) + (1 - late) * math.log(1 - share)), export_max_difference=difference,
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""How a network learns: the platform's LightningModule, the same for every model."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch.nn import functional
+
+from mlops_platform.errors import TrainingError
+from mlops_platform.spec import Network
+from mlops_platform.training.program.loader import Batch
+from mlops_platform.training.program.network import ScoringProgram
+from mlops_platform.training.record import Epoch
+
+_LOOK_EVERY = 50
+
+
+class Learner(lightning.LightningModule):
+    """AdamW under a one-cycle schedule over a constant number of steps; keeps the weights of the best epoch.
+
+    Attributes:
+        curves: The epochs so far.
+        best: Weights after the epoch of lowest validation loss, on the CPU.
+    """
+
+    def __init__(self, program: ScoringProgram, recipe: Network, steps: int, report: Callable[[Epoch], None]) -> None:
+        """Takes what is learnt and how.
+
+        Args:
+            program: The scorer whose weights are trained.
+            recipe: Learning rate, weight decay.
+            steps: Of the whole training, so that a resumed schedule is the same one.
+            report: Hears of each epoch.
+        """
+        super().__init__()
+        self.program = program
+        self._recipe = recipe
+        self._steps = steps
+        self._report = report
+        self._loss = torch.zeros((), dtype=torch.float64)
+        self._seen = 0
+        self._answers: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.curves: list[Epoch] = []
+        self.best: dict[str, torch.Tensor] = {}
+
+    def on_train_epoch_start(self) -> None:
+        """Begins the epoch's mean."""
+        self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._seen = 0
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        """One step.
+
+        Args:
+            batch: numeric float32 [B, F], categories int64 [B, C], label float32 [B].
+            index: Of the batch in the epoch.
+
+        Returns:
+            The mean log loss, a scalar.
+
+        Raises:
+            TrainingError: The loss is no longer a number.
+        """
+        numeric, categories, label = batch
+        logits = self.program.logits(numeric, categories)
+        if logits.shape != label.shape:
+            raise TrainingError(
+                required=f"one logit a row, shape {tuple(label.shape)}", found=f"shape {tuple(logits.shape)}",
+                remedy=f"end the forward of {self._recipe.module} with .squeeze(1)",
+            )  # fmt: skip
+        loss = functional.binary_cross_entropy_with_logits(logits, label)
+        self._loss += loss.detach().double() * len(label)
+        self._seen += len(label)
+        # A look waits for the device: every step would cost it its queue; a bad loss stays bad in the sum.
+        if index % _LOOK_EVERY == 0:
+            self._require_finite(float(self._loss), "training loss")
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Answers a batch (see ``training_step``); the epoch's end compares the answers with the labels."""
+        numeric, categories, label = batch
+        self._answers.append((self.program.logits(numeric, categories).float(), label))
+
+    def on_train_epoch_end(self) -> None:
+        """Notes the epoch, whose validation is over by now, and keeps its weights if it is the best."""
+        logits, label = (torch.cat(parts) for parts in zip(*self._answers, strict=True))
+        self._answers = []
+        loss = float(functional.binary_cross_entropy_with_logits(logits.double(), label.double()))
+        train = float(self._loss) / self._seen
+        self._require_finite(train, "training loss")
+        self._require_finite(loss, "validation loss")
+        auc = roc_auc(label.cpu().numpy(), logits.cpu().numpy())
+        if all(loss < earlier.validation_loss for earlier in self.curves):
+            self.best = {name: value.detach().cpu().clone() for name, value in self.program.state_dict().items()}
+        self.curves.append(Epoch(self.current_epoch, train, loss, auc))
+        self._report(self.curves[-1])
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer and its schedule, moved on at every step."""
+        rate = self._recipe.learning_rate
+        optimizer = torch.optim.AdamW(self.parameters(), lr=rate, weight_decay=self._recipe.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=max(self._steps, 2))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _require_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                required=f"a finite {what}", found=f"{value} in epoch {self.current_epoch}, step {self.global_step}",
+                remedy=f"lower Network.learning_rate ({self._recipe.learning_rate}), "
+                f"or look for a division by zero in {self._recipe.module}",
+            )  # fmt: skip
+
+
+def roc_auc(label: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve by ranks, equal scores sharing theirs.
+
+    Args:
+        label: [N], 0 or 1, both present.
+        score: [N].
+    """
+    _, tied, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[tied]
+    positives = int((label == 1).sum())
+    negatives = len(label) - positives
+    return float((ranks[label == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))

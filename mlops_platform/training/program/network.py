@@ -1,0 +1,74 @@
+"""The whole scorer as one module: normalisation, the user's network, and the step from logit to score."""
+
+import numpy as np
+import torch
+from torch import nn
+
+_LIMIT = 8.0
+
+
+class Normaliser(nn.Module):
+    """Raw numbers to a network's inputs, with statistics that live among the weights.
+
+    Standardised and cut to +-8, 0 where missing, followed by one missing flag a column. Infinities are cut likewise.
+    A column that is constant, or wholly missing, gives 0.
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, scale: torch.Tensor) -> None:
+        """Takes the statistics.
+
+        Args:
+            mean: float32 [F].
+            scale: float32 [F], above zero.
+        """
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    @classmethod
+    def learn(cls, numeric: torch.Tensor) -> "Normaliser":
+        """Statistics of training rows float32 [N, F]; computed in float64, over the finite values."""
+        values = numeric.numpy()
+        means, scales = [], []
+        for index in range(values.shape[1]):
+            column = values[:, index].astype(np.float64)
+            finite = column[np.isfinite(column)]
+            mean = float(finite.mean()) if len(finite) else 0.0
+            deviation = float(finite.std()) if len(finite) else 0.0
+            # Rounding alone gives a constant column a deviation of about 1e-16 of its size.
+            constant = deviation <= 1e-7 * abs(mean)
+            means.append(mean)
+            scales.append(1.0 if constant else deviation)
+        return cls(torch.tensor(means, dtype=torch.float32), torch.tensor(scales, dtype=torch.float32))
+
+    @property
+    def width(self) -> int:
+        """Columns of the output: two for each column of the input."""
+        return 2 * len(self.mean)
+
+    def forward(self, numeric: torch.Tensor) -> torch.Tensor:
+        """float32 [N, F] raw, NaN for missing, to float32 [N, 2F]."""
+        missing = torch.isnan(numeric)
+        standard = ((numeric - self.mean) / self.scale).clamp(-_LIMIT, _LIMIT)
+        known = torch.where(missing, torch.zeros_like(standard), standard)
+        return torch.cat([known, missing.to(known.dtype)], dim=1)
+
+
+class ScoringProgram(nn.Module):
+    """What is exported: raw numbers and category codes in, scores out."""
+
+    def __init__(self, normaliser: Normaliser, network: nn.Module) -> None:
+        super().__init__()
+        self.normaliser = normaliser
+        self.network = network
+
+    def logits(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        """float32 [N, F] raw and int64 [N, C] to logits [N]."""
+        return self.network(self.normaliser(numeric), categories)
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        """float32 [N, F] raw and int64 [N, C] to scores float32 [N] between 0 and 1."""
+        return torch.sigmoid(self.logits(numeric, categories))

@@ -1,0 +1,111 @@
+"""What a training leaves to read: its curves and the facts about it, deterministic, as JSON beside the weights."""
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+WEIGHTS = "weights.safetensors"
+CURVES = "curves.json"
+TRAINING = "training.json"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training rows.
+
+    Attributes:
+        epoch: Its number, from 0.
+        train_loss: Mean loss over its steps, as they were taken.
+        validation_loss, validation_auc: Of the weights after it.
+    """
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_auc: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Facts about a training that its recipe decides.
+
+    Attributes:
+        epochs, steps: How long it trained.
+        best_epoch: Epoch of lowest validation loss (the first of equals); the checkpoint holds its weights.
+        parameters: Number of trained weights.
+        seed: Of everything.
+        train_rows, validation_rows: What it read.
+        train_loss: Of the last epoch.
+        validation_loss, validation_auc: Of the best epoch.
+        constant_loss: Validation loss of always answering the training split's share of positives.
+        export_max_difference: Largest difference between torch's and the exported program's scores of validation rows.
+    """
+
+    epochs: int
+    steps: int
+    best_epoch: int
+    parameters: int
+    seed: int
+    train_rows: int
+    validation_rows: int
+    train_loss: float
+    validation_loss: float
+    validation_auc: float
+    constant_loss: float
+    export_max_difference: float
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Training":
+        """Reads ``training.json``."""
+        return cls(**json.loads(data))
+
+    def metrics(self) -> dict[str, float]:
+        """The figures that compare trainings."""
+        names = ("train_loss", "validation_loss", "validation_auc", "constant_loss")
+        return {name: getattr(self, name) for name in names}
+
+
+def curves_json(epochs: Sequence[Epoch]) -> list[dict[str, Any]]:
+    """What ``curves.json`` holds."""
+    return [asdict(epoch) for epoch in epochs]
+
+
+def read_curves(data: bytes) -> tuple[Epoch, ...]:
+    """Reads ``curves.json``."""
+    return tuple(Epoch(**point) for point in json.loads(data))
+
+
+def curves_by_name(epochs: Sequence[Epoch]) -> dict[str, list[float]]:
+    """The curves as experiment trackers want them: the values of each by epoch."""
+    names = ("train_loss", "validation_loss", "validation_auc")
+    return {f"epoch_{name}": [getattr(point, name) for point in epochs] for name in names}
+
+
+def picture(epochs: Sequence[Epoch], best: int) -> str:
+    """The learning curves as a Markdown image (PNG inside), for the UI."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2.8), layout="constrained")
+    losses, ranks = figure.subplots(1, 2)
+    numbers = [point.epoch + 1 for point in epochs]
+    losses.plot(numbers, [point.train_loss for point in epochs], marker=".", label="train")
+    losses.plot(numbers, [point.validation_loss for point in epochs], marker=".", label="validation")
+    losses.set(xlabel="epoch", ylabel="log loss")
+    losses.legend()
+    ranks.plot(numbers, [point.validation_auc for point in epochs], marker=".", color="tab:green")
+    ranks.set(xlabel="epoch", ylabel="validation ROC AUC")
+    for axes in (losses, ranks):
+        axes.axvline(best + 1, color="grey", linestyle=":", linewidth=1)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return f"![learning curves](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+
+
+def params(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's declaration as flat parameters, as experiment trackers want them."""
+    flat = {name: value for name, value in config.items() if name != "parameters"}
+    return {**flat, **{f"parameters.{name}": value for name, value in config["parameters"].items()}}

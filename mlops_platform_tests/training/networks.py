@@ -1,0 +1,58 @@
+"""Networks for the training tests: one that learns and three that go wrong. Only the training program imports it."""
+
+import os
+import signal
+import time
+
+import torch
+from torch import nn
+
+
+class Tiny(nn.Module):
+    """An embedding a category and one hidden layer."""
+
+    def __init__(self, *, numeric: int, cardinalities: tuple[int, ...], hidden: int = 8) -> None:
+        super().__init__()
+        self.embeddings = nn.ModuleList([nn.Embedding(cardinality, 3) for cardinality in cardinalities])
+        width = numeric + 3 * len(cardinalities)
+        self.layers = nn.Sequential(
+            nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.SiLU(), nn.Dropout(0.1), nn.Linear(hidden, 1)
+        )
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        embedded = [embedding(categories[:, index]) for index, embedding in enumerate(self.embeddings)]
+        return self.layers(torch.cat([numeric, *embedded], dim=1)).squeeze(1)
+
+
+class Explodes(Tiny):
+    """Its loss is no number from the first step on."""
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        return super().forward(numeric, categories) / torch.zeros(())
+
+
+class Wide(Tiny):
+    """Forgets the squeeze."""
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        return super().forward(numeric, categories).unsqueeze(1)
+
+
+class Killed(Tiny):
+    """Is killed in its third step, as by the kernel when memory runs out."""
+
+    steps = 0
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        self.steps += 1
+        if self.steps == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(numeric, categories)
+
+
+class Slow(Tiny):
+    """Takes its time at every step."""
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        time.sleep(1)
+        return super().forward(numeric, categories)
