@@ -95,4 +95,4 @@ def _features(table: FeatureTable, names: list[str], rows: pl.DataFrame, raw: pl
         known_timestamp="known_timestamp", ttl=duration(table.ttl) if table.ttl else None,
     )  # fmt: skip
     entities = rows.lazy().select(*table.keys, "event_timestamp")
-    return join_as_of(entities, [view], event_timestamp="event_timestamp").collect()
+    return join_as_of(entities, [view], event_timestamp="event_timestamp").collect(engine="in-memory")

@@ -96,7 +96,7 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
                         verdict=gate.digest, passed=gate.content["passed"], reason=gate.content["reason"])  # fmt: skip
 
         def work(folder: Path) -> Made:
-            move = decide(history, judged, actor=actor(context.run.tags), run_id=context.run_id)
+            move = decide(history, judged, actor=actor(context.run.tags), run_id=context.run.run_id)
             door = stations.tracking(project.name)
             before = carry_out(door, registered_name(project.name, model.name), move)
             context.log.info(f"{move.action}: {move.reason}")

@@ -62,7 +62,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             answers.write_parquet(folder / "predictions.parquet", compression="zstd", statistics=False)
             log = DeltaDoor(home.prediction_log(project.name, model.name))
             log_predictions(log, answers, model=model, version=champion["version"], checkpoint=champion["checkpoint"],
-                            batch=batch, run_id=context.run_id)  # fmt: skip
+                            batch=batch, run_id=context.run.run_id)  # fmt: skip
             context.log.info(f"{answers.height} predictions for {day} by version {champion['version']}")
             mean = answers["score"].mean()
             content = {"rows": answers.height, "day": day.isoformat(), "version": champion["version"], "batch": batch,

@@ -14,6 +14,7 @@ def deliveries(through: str) -> Iterator[tuple[str, str, pl.DataFrame]]:
     days = pl.DataFrame({"day": range(DAYS + 1)}).join(pl.DataFrame({"number": range(PUMPS)}), how="cross")
     wave = (pl.col("day") * 7 + pl.col("number") * 13) % 17
     rows = days.select(
+        "day",
         pump=pl.format("P{}", "number"),
         at=pl.lit(START) + pl.duration(days=pl.col("day"), hours=6),
         temperature=60.0 + wave.cast(pl.Float64),

@@ -1,0 +1,102 @@
+"""Homes that tests share: materialized once, read by many, copied by those that change them."""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_platform.resources.home import Home
+from mlops_platform_tests.lineage.run import land, materialize
+
+
+@pytest.fixture(autouse=True)
+def _no_home_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads or writes the home that the shell has."""
+    monkeypatch.setenv("MLOPS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLOPS_ENV", "dev")
+    monkeypatch.setenv("MLOPS_ACTOR", "tests")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet() -> None:
+    for name in ("dagster", "mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home."""
+    found = Home(tmp_path / "home")
+    found.prepare()
+    return found
+
+
+@pytest.fixture(scope="session")
+def pumps_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pumps project, materialized whole. Read only: use ``pumps_copy`` to change it."""
+    from mlops_platform_tests.lineage.pumps.project import PROJECT
+
+    return _made(tmp_path_factory.mktemp("pumps"), PROJECT, "2024-05")
+
+
+@pytest.fixture(scope="session")
+def flights_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The flights project, landed through March 2013 and materialized whole. Read only."""
+    from mlops_platform.projects.flights.project import PROJECT
+
+    return _made(tmp_path_factory.mktemp("flights"), PROJECT, "2013-03")
+
+
+@pytest.fixture
+def pumps_copy(pumps_home: Path, tmp_path: Path) -> Home:
+    """A materialized pumps home that a test may change."""
+    return _copied(pumps_home, tmp_path)
+
+
+@pytest.fixture
+def use_home(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Home]:
+    """Points the process at a home for the length of a test."""
+
+    def use(path: Path) -> Home:
+        monkeypatch.setenv("MLOPS_HOME", str(path))
+        monkeypatch.setenv("DAGSTER_HOME", str(path))
+        return Home(path)
+
+    return use
+
+
+def _made(path: Path, project: object, through: str) -> Path:
+    kept = {name: os.environ.get(name) for name in ("MLOPS_HOME", "DAGSTER_HOME", "MLOPS_ENV", "MLOPS_ACTOR")}
+    os.environ |= {"MLOPS_ENV": "dev", "MLOPS_ACTOR": "tests"}
+    home = Home(path / "home")
+    try:
+        land(home, project, through)
+        result = materialize(home, project)
+        assert result.success, result
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    return home.path
+
+
+def _copied(source: Path, tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    shutil.rmtree(home.path, ignore_errors=True)
+    shutil.copytree(source, home.path)
+    home.prepare()
+    return home
+
+
+@pytest.fixture
+def listening() -> Iterator[list]:
+    """Everything that stations say during a test."""
+    from mlops_platform.resources.station import listeners
+
+    heard: list = []
+    listeners.append(heard.append)
+    yield heard
+    listeners.remove(heard.append)

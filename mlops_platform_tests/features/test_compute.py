@@ -1,0 +1,103 @@
+"""A feature table is computed from just the months that changed, and equals the whole computation."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.features.compute import compute_table
+from mlops_platform.resources.delta import PARTITION, DeltaDoor
+from mlops_platform.spec import FeatureTable, columns
+from mlops_platform_tests.lineage.pumps import functions
+
+_START = datetime(2024, 1, 1, tzinfo=UTC)
+_TABLE = FeatureTable(
+    name="recent", source="readings", compute=f"{functions.__name__}:pump_state", keys=("pump",),
+    columns=columns("int64", "total"), lookback="5d", window="5d",
+)  # fmt: skip
+
+
+def rolling(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Sum of the last five days of each pump."""
+    recent = rows.sort("pump", "event_timestamp").rolling("event_timestamp", period="5d", group_by="pump", closed="right")
+    return recent.agg(total=pl.col("value").sum()).with_columns(known_timestamp=pl.col("event_timestamp"))
+
+
+def raw(values: list[int]) -> pl.DataFrame:
+    """One row a pump and day from January 1."""
+    days = pl.DataFrame({"day": range(len(values)), "value": values})
+    return days.join(pl.DataFrame({"pump": ["a", "b"]}), how="cross").select(
+        "pump", "value", event_timestamp=pl.lit(_START) + pl.duration(days=pl.col("day"))
+    )
+
+
+def months(rows: pl.DataFrame) -> dict[str, str]:
+    named = rows.with_columns(month=pl.col("event_timestamp").dt.strftime("%Y-%m"))
+    return {m: str(part.hash_rows().sum()) for (m,), part in sorted(named.group_by("month"), key=lambda item: item[0])}
+
+
+def table_rows(door: DeltaDoor) -> pl.DataFrame:
+    return door.scan().drop(PARTITION).sort("pump", "event_timestamp").collect()
+
+
+def test_only_the_months_that_changed_are_computed(tmp_path: Path) -> None:
+    door = DeltaDoor(tmp_path / "t")
+    values = [1] * 100
+    first = compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "c", door)
+    assert first.computed == ("2024-01", "2024-02", "2024-03", "2024-04")
+    again = compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "c", door)
+    assert again.computed == () and door.version == 0
+    values[40] = 9
+    changed = compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "c", door)
+    assert changed.computed == ("2024-02", "2024-03")
+    assert compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "other code", door).kept == ()
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    values=st.lists(st.integers(0, 9), min_size=20, max_size=90),
+    more=st.lists(st.integers(0, 9), max_size=40),
+    change=st.tuples(st.integers(0, 200), st.integers(0, 9)),
+)
+def test_month_by_month_equals_the_whole(tmp_path_factory, values: list[int], more: list[int], change) -> None:
+    door = DeltaDoor(tmp_path_factory.mktemp("t") / "t")
+    compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "c", door)
+    grown = values + more
+    grown[change[0] % len(grown)] = change[1]
+    compute_table(_TABLE, rolling, raw(grown).lazy(), months(raw(grown)), "c", door)
+    whole = rolling(raw(grown).lazy()).select("pump", "event_timestamp", "known_timestamp", "total")
+    assert table_rows(door).equals(whole.sort("pump", "event_timestamp").collect())
+
+
+def test_equal_rows_have_equal_digests_whatever_the_order_of_computation(tmp_path: Path) -> None:
+    values = list(range(70))
+    one, two = DeltaDoor(tmp_path / "one"), DeltaDoor(tmp_path / "two")
+    compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "c", one)
+    for count in (20, 45, 70):
+        compute_table(_TABLE, rolling, raw(values[:count]).lazy(), months(raw(values[:count])), "c", two)
+    assert one.digests() == two.digests()
+
+
+def test_rows_are_written_sorted_by_key_and_time(tmp_path: Path) -> None:
+    door = DeltaDoor(tmp_path / "t")
+    compute_table(_TABLE, rolling, raw([1] * 20).lazy(), months(raw([1] * 20)), "c", door)
+    rows = door.scan().collect()
+    assert rows.equals(rows.sort("pump", "event_timestamp"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda rows: rows.drop("total"), "total: missing"),
+        (lambda rows: rows.with_columns(pl.col("total").cast(pl.Float64)), "total: Float64, not Int64"),
+        (lambda rows: rows.with_columns(pl.col("event_timestamp").dt.replace_time_zone(None)), "event_timestamp"),
+    ],
+)
+def test_a_function_that_breaks_its_declaration_is_told_how(tmp_path: Path, spoil, said: str) -> None:
+    with pytest.raises(PlatformError, match=said):
+        whole = _TABLE.__class__(**{**_TABLE.__dict__, "partition": "whole", "window": None, "lookback": None})
+        compute_table(whole, lambda rows: spoil(rolling(rows)), raw([1]).lazy(), {"m": "d"}, "c", DeltaDoor(tmp_path / "t"))

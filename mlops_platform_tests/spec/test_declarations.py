@@ -1,0 +1,87 @@
+"""Wrong declarations are refused when they are made, naming field, value and remedy."""
+
+from dataclasses import replace
+
+import pytest
+
+from mlops_platform.errors import SpecError
+from mlops_platform.spec import Column, Compute, Gate, Network, Split, duration
+from mlops_platform_tests.lineage.pumps.project import INSPECTIONS, MODEL, PROJECT, PUMP_STATE, READINGS
+
+
+@pytest.mark.parametrize(
+    ("make", "field", "value"),
+    [
+        (lambda: replace(PUMP_STATE, window="0h", lookback="1h"), "FeatureTable(pump_state).window", "0h"),
+        (lambda: replace(PUMP_STATE, ttl="soon"), "FeatureTable(pump_state).ttl", "soon"),
+        (lambda: replace(PUMP_STATE, window="2h", lookback="1h"), "FeatureTable(pump_state).lookback", "1h"),
+        (lambda: replace(PUMP_STATE, columns=()), "FeatureTable(pump_state).columns", ()),
+        (lambda: replace(PUMP_STATE, compute="no.such:thing"), "FeatureTable(pump_state).compute", "no.such:thing"),
+        (lambda: replace(PUMP_STATE, compute="dagster"), "FeatureTable(pump_state).compute", "dagster"),
+        (lambda: replace(PUMP_STATE, compute="dagster:nothing"), "FeatureTable(pump_state).compute", "dagster:nothing"),
+        (lambda: replace(READINGS, key=()), "RawTable(readings).key", ()),
+        (lambda: replace(READINGS, key=("pomp",)), "RawTable(readings).key", "pomp"),
+        (lambda: replace(READINGS, name="Two Words"), "RawTable.name", "Two Words"),
+        (lambda: Column(name="a", dtype="decimal"), "Column(a).dtype", "decimal"),
+        (lambda: Gate(metric="accuracy_at_noon"), "Gate.metric", "accuracy_at_noon"),
+        (lambda: Gate(confidence=1.5), "Gate.confidence", 1.5),
+        (lambda: Gate(baseline_margin=-0.1), "Gate.baseline_margin", -0.1),
+        (lambda: Gate(resamples=3), "Gate.resamples", 3),
+        (lambda: Split(holdout="0d"), "Split.holdout", "0d"),
+        (lambda: Split(embargo="1mo"), "Split.embargo", "1mo"),
+        (lambda: Compute(threads=0), "Compute.threads", 0),
+        (lambda: Compute(accelerator="tpu"), "Compute.accelerator", "tpu"),
+        (lambda: Network(module="dagster:Nope"), "Network.module", "dagster:Nope"),
+        (lambda: replace(MODEL.network, epochs=0), "Network.epochs", 0),
+        (lambda: replace(MODEL, features=()), "Model(pump_repair).features", ()),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_is_named_with_its_value(make, field: str, value: object) -> None:
+    with pytest.raises(SpecError) as caught:
+        make()
+    assert (caught.value.field, caught.value.value) == (field, value)
+    assert caught.value.remedy and field in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ({"raw_tables": (READINGS, INSPECTIONS)}, "Model(pump_repair).examples.upcoming_source", "plan"),
+        ({"raw_tables": PROJECT.raw_tables[1:]}, "FeatureTable(pump_state).source", "readings"),
+        ({"feature_tables": (replace(PUMP_STATE, keys=("engine",)),)}, "FeatureTable(pump_state).keys", "engine"),
+        ({"feature_tables": ()}, "Model(pump_repair).features", "pump_state"),
+        ({"models": (replace(MODEL, features=("pump_state:colour",)),)}, "Model(pump_repair).features", "pump_state:colour"),
+        ({"models": (replace(MODEL, slices=("colour",)),)}, "Model(pump_repair).slices", "colour"),
+        ({"models": (replace(MODEL, categories=("colour",)),)}, "Model(pump_repair).categories", "colour"),
+        ({"models": (MODEL, MODEL)}, "Project.models", ["pump_repair", "pump_repair"]),
+        ({"owner": "somebody"}, "Project.owner", "somebody"),
+        (
+            {"feature_tables": (replace(PUMP_STATE, window="3d", lookback="3d"),)},
+            "Model(pump_repair).split.embargo",
+            "1d",
+        ),
+    ],
+)  # fmt: skip
+def test_declarations_are_checked_against_each_other(change: dict, field: str, value: object) -> None:
+    with pytest.raises(SpecError) as caught:
+        replace(PROJECT, **change)
+    assert (caught.value.field, caught.value.value) == (field, value)
+
+
+def test_an_unknown_model_is_answered_with_those_there_are() -> None:
+    with pytest.raises(SpecError, match="one of pump_repair"):
+        PROJECT.model("pump_repiar")
+
+
+def test_a_feature_repo_without_a_store_is_refused(tmp_path) -> None:
+    with pytest.raises(SpecError, match=r"feature_store\.yaml"):
+        replace(PROJECT, feature_repo=tmp_path)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90m", 5400), ("24h", 86400), ("14d", 14 * 86400), ("1mo", 31 * 86400)])
+def test_durations(text: str, seconds: int) -> None:
+    assert duration(text).total_seconds() == seconds
+
+
+def test_numeric_columns_are_context_then_features_without_categories() -> None:
+    assert PROJECT.numeric_columns(MODEL) == ("weekday", "temperature", "vibration")
