@@ -1,0 +1,136 @@
+"""The commands and their options; each imports its work only when it is called."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlops_platform.cli import context
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="One lineage graph from raw rows to champion and back.",
+    epilog="Start with: [bold]mlops demo[/bold]    Every command's --help has an example.",
+)  # fmt: skip
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+@app.callback()
+def options(
+    home: Annotated[
+        Path | None,
+        typer.Option(envvar="MLOPS_HOME", help="Folder of all state; deleting it resets everything. Default: .mlops"),
+    ] = None,
+    env: Annotated[str | None, typer.Option(envvar="MLOPS_ENV", help="dev, staging or prod. Default: dev")] = None,
+) -> None:
+    """One lineage graph from raw rows to champion and back."""
+    if home is not None:
+        os.environ["MLOPS_HOME"] = str(home.absolute())
+    if env is not None:
+        os.environ["MLOPS_ENV"] = env
+
+
+@app.command(epilog="Example: mlops demo --through 2013-06 --then 2013-07")
+def demo(
+    through: Annotated[str, typer.Option(help="Month up to which data lands first, YYYY-MM.")] = "2013-06",
+    then: Annotated[str, typer.Option(help="Month that lands afterwards, YYYY-MM.")] = "2013-07",
+) -> None:
+    """Show the main job: land, materialize, explain one prediction, then one month more."""
+    from mlops_platform.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(through, then))
+
+
+@app.command(epilog="Example: mlops land flights --through 2013-06")
+def land(
+    name: Annotated[str, typer.Argument(help="Name of the project.")],
+    through: Annotated[str, typer.Option(help="Newest month to land, YYYY-MM.")],
+    since: Annotated[str | None, typer.Option("--from", help="Oldest month to land, YYYY-MM.")] = None,
+) -> None:
+    """Deliver source files into the landing, as the upstream would; what is there already stays."""
+    from mlops_platform.cli.landing import deliver, delivery_lines
+
+    project, home = context.project(), context.home()
+    home.prepare()
+    console = context.console()
+    for line in delivery_lines(deliver(project, home, name, through=through, since=since)):
+        console.print(line)
+    exported = f"export MLOPS_HOME={home.path} DAGSTER_HOME={home.path}"
+    console.print(f"Dagster's own commands work on this home after: {exported}", style="dim", soft_wrap=True)
+
+
+@app.command(
+    epilog="""Example: mlops materialize --select 'key:"flights/flight_delay/dataset"+'
+    Exit code: 0 fine, 1 a station failed, 3 made but a check of severity ERROR is red."""
+)
+def materialize(
+    select: Annotated[str, typer.Option(help="Dagster's asset selection.")] = "*",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the end only.")] = False,
+) -> None:
+    """Bring stations up to date; what did not change is taken as it was."""
+    from mlops_platform.cli.run_view import show_run
+
+    raise typer.Exit(show_run(context.project(), context.home(), select, quiet=quiet).exit_code)
+
+
+@app.command(epilog="Example: mlops why p-0123456789abcdef    or: mlops why latest")
+def why(
+    prediction: Annotated[str, typer.Argument(help="A prediction's id, or: latest", metavar="PREDICTION_ID")],
+    as_json: Json = False,
+) -> None:
+    """Walk one prediction back to its model, dataset, feature rows and source files."""
+    from mlops_platform.cli.why_tree import show_why
+
+    show_why(context.project(), context.home(), prediction, as_json=as_json)
+
+
+@app.command(epilog="Example: mlops status --runs 10")
+def status(
+    runs: Annotated[int, typer.Option(help="How many of Dagster's last runs to list.")] = 3, as_json: Json = False
+) -> None:
+    """Tell what is live, what is stale and why, and how the last runs ended."""
+    from mlops_platform.cli.status import show_status
+
+    show_status(context.project(), context.home(), runs, as_json=as_json)
+
+
+@app.command(epilog="Example: mlops history flight_delay --at 2026-01-31T12:00:00Z")
+def history(
+    model: Annotated[str, typer.Argument(help="Name of a model.")],
+    at: Annotated[str | None, typer.Option(help="What was live at this time, ISO 8601 (UTC unless it says).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell which version was champion when, who moved it and on what evidence."""
+    from mlops_platform.cli.history import show_history
+
+    show_history(context.project(), context.home(), model, at, as_json=as_json)
+
+
+@app.command(epilog="Example: mlops graph --json")
+def graph(as_json: Json = False) -> None:
+    """Print the lineage in flow order, with the state of each station."""
+    from mlops_platform.cli.graph import show_graph
+
+    show_graph(context.project(), context.home(), as_json=as_json)
+
+
+@app.command(epilog="Example: mlops doctor")
+def doctor(as_json: Json = False) -> None:
+    """Check the set-up and say how to mend it."""
+    from mlops_platform.cli.doctor import show_doctor
+
+    raise typer.Exit(show_doctor(context.home(), as_json=as_json))
+
+
+@app.command(epilog="Example: mlops dev --port 3000 --mlflow-port 5000")
+def dev(
+    port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's UI.")] = 5000,
+) -> None:
+    """Run Dagster's UI and daemon, and MLflow's UI, on this home until Ctrl-C."""
+    from mlops_platform.cli.dev import serve
+
+    raise typer.Exit(serve(context.home(), port, mlflow_port))

@@ -1,0 +1,121 @@
+"""``mlops status``: what is live, what is stale and why, what was refused, how the last runs ended."""
+
+import contextlib
+import sqlite3
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mlops_platform.cli.context import console, emit, plural
+from mlops_platform.cli.standing import FRESH, NEVER, STALE, Standing, standings
+from mlops_platform.cli.words import station_name, when
+from mlops_platform.manifest import short
+from mlops_platform.resources.history import PromotionHistory
+from mlops_platform.resources.home import Home
+from mlops_platform.spec import Project
+
+MARKS = {FRESH: "[green]fresh[/]", STALE: "[yellow]stale[/]", NEVER: "[dim]never made[/]"}
+
+
+def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> None:
+    """Prints the state of a project in a home."""
+    found = standings(project, home)
+    live = {model.name: PromotionHistory(home, project.name, model.name).live() for model in project.models}
+    last = last_runs(home, runs)
+    if as_json:
+        now = {name: {"version": m.champion, "checkpoint": m.checkpoint, "decided": m.at} if m else None
+               for name, m in live.items()}  # fmt: skip
+        emit({"home": str(home.path), "environment": home.environment, "live": now,
+              "stations": [_plain(each) for each in found], "runs": last})  # fmt: skip
+        return
+    shown = console()
+    shown.print(f"[bold]{project.name}[/] in {home.path} ({home.environment})")
+    for name, move in live.items():
+        checkpoint = short(move.checkpoint or "") if move else ""
+        said = f"version {move.champion}, checkpoint {checkpoint}, decided {when(move.at)} UTC" if move else "nothing"
+        shown.print(f"live  {name}: {said}")
+    shown.print()
+    shown.print(_table(found))
+    _show_reasons(shown, found)
+    _show_runs(shown, last)
+
+
+def last_runs(home: Home, count: int) -> list[dict[str, Any]]:
+    """Dagster's newest runs, read from the instance's SQLite file: asking Dagster costs its import, two seconds."""
+    path = home.path / "history" / "runs.db"
+    if not path.is_file() or count < 1:
+        return []
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        rows = database.execute(
+            "SELECT run_id, pipeline_name, status, start_time, end_time FROM runs ORDER BY id DESC LIMIT ?", (count,)
+        ).fetchall()
+    return [{"run_id": run, "job": job, "status": status, "started": _iso(start), "ended": _iso(end),
+             "seconds": end - start if start and end else None} for run, job, status, start, end in rows]  # fmt: skip
+
+
+def _iso(seconds: float | None) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
+
+
+def _plain(found: Standing) -> dict[str, Any]:
+    manifest = found.manifest
+    return {
+        "station": found.station, "room": found.room, "state": found.state, "why": list(found.why),
+        "digest": manifest.digest if manifest else None, "made": manifest.produced.at if manifest else None,
+        "rows": manifest.content.get("rows") if manifest else None,
+        "quarantined": manifest.content.get("quarantined") if manifest else None,
+    }  # fmt: skip
+
+
+def _table(found: list[Standing]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("room", "station", "state", "digest", "made (UTC)"):
+        table.add_column(name, no_wrap=True)
+    for name in ("rows", "quarantined"):
+        table.add_column(name, justify="right", no_wrap=True)
+    room = ""
+    for each in found:
+        content = each.manifest.content if each.manifest else {}
+        digest = short(each.manifest.digest) if each.manifest else ""
+        made = when(each.manifest.produced.at) if each.manifest else ""
+        counts = _count(content.get("rows")), _count(content.get("quarantined"), red=True)
+        heading = f"[cyan]{each.room}[/]" if each.room != room else ""
+        table.add_row(heading, station_name(each.station), MARKS[each.state], digest, made, *counts)
+        room = each.room
+    return table
+
+
+def _count(value: Any, *, red: bool = False) -> str:
+    if not isinstance(value, int) or (red and value == 0):
+        return ""
+    return f"[red]{value:,}[/]" if red else f"{value:,}"
+
+
+def _show_reasons(shown: Console, found: list[Standing]) -> None:
+    never = [each for each in found if each.state == NEVER]
+    stale = [each for each in found if each.state == STALE]
+    shown.print()
+    for each in stale:
+        if not each.in_turn:
+            why = escape("; ".join(each.why))
+            shown.print(f"[yellow]stale[/] {station_name(each.station)}: {why}", soft_wrap=True)
+    if in_turn := [station_name(each.station) for each in stale if each.in_turn]:
+        shown.print(f"[yellow]stale[/] in turn: {', '.join(in_turn)}", soft_wrap=True)
+    if never or stale:
+        said = f"{plural(len(stale), 'station')} stale, {len(never)} never made."
+        shown.print(f"{said} Bring them up to date: mlops materialize")
+    else:
+        shown.print("Nothing is stale.")
+
+
+def _show_runs(shown: Console, runs: list[dict[str, Any]]) -> None:
+    if runs:
+        shown.print("\nlast runs", style="bold")
+    for run in runs:
+        seconds = f"{run['seconds']:.0f} s" if run["seconds"] is not None else "no end recorded"
+        style = {"SUCCESS": "green", "FAILURE": "red"}.get(run["status"], "yellow")
+        status = f"[{style}]{run['status'].lower()}[/]"
+        shown.print(f"  {when(run['started'])}  {status}  {run['job']}  {seconds}  {run['run_id'][:8]}")

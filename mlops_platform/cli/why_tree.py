@@ -1,0 +1,126 @@
+"""``mlops why``: the walk from one prediction back to its files, as a tree."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.tree import Tree
+
+from mlops_platform.cli.context import console, emit, plural
+from mlops_platform.cli.words import ranges, value, when
+from mlops_platform.errors import MissingArtifactError
+from mlops_platform.manifest import Manifest, short
+from mlops_platform.resources.delta import DeltaDoor
+from mlops_platform.resources.home import Home
+from mlops_platform.spec import METRICS, Project
+
+if TYPE_CHECKING:
+    from mlops_platform.provenance.feature_rows import FeatureRow, SourceRows
+    from mlops_platform.provenance.walk import Why
+
+LATEST = "latest"
+_MOST_RANGES = 8
+
+
+def show_why(project: Project, home: Home, prediction: str, *, as_json: bool) -> None:
+    """Prints what is behind one prediction.
+
+    Args:
+        project: The declaration.
+        home: Where everything is recorded.
+        prediction: Its id, or ``latest``.
+        as_json: Whether a program reads it.
+    """
+    from mlops_platform.provenance.walk import as_json as plain
+    from mlops_platform.provenance.walk import why
+
+    found = why(home, project, newest(project, home) if prediction == LATEST else prediction)
+    if as_json:
+        emit(plain(found))
+    else:
+        console().print(why_tree(found))
+
+
+def newest(project: Project, home: Home) -> str:
+    """Id of the newest answer: of the last batch, the one whose score is highest.
+
+    Raises:
+        MissingArtifactError: The prediction logs are empty.
+    """
+    found: list[tuple[datetime, float, str]] = []
+    for model in project.models:
+        log = DeltaDoor(home.prediction_log(project.name, model.name))
+        if log.exists:
+            rows = log.scan().select("answered_at", "score", "prediction_id").collect()
+            found += rows.sort("answered_at", "score", "prediction_id").tail(1).rows()
+    if not found:
+        raise MissingArtifactError(required="a prediction in the prediction log", found=f"none in {home.root}",
+                                   remedy="mlops materialize, or mlops demo")  # fmt: skip
+    return max(found)[2]
+
+
+def why_tree(found: "Why", *, values: bool = True) -> Tree:
+    """The tree; ``values`` says whether each feature is listed."""
+    row = found.prediction
+    asked = f"for {escape(row['example_id'])}, asked as of {when(row['event_timestamp'])} UTC"
+    tree = Tree(f"[bold]prediction {row['prediction_id']}[/]  score [bold]{row['score']:.3f}[/] {asked}")
+    tree.add(f"answered {when(row['answered_at'])} UTC, run {row['run_id'][:8]}")
+    model = tree.add(f"[cyan]model[/] {row['model']} version {row['version']}")
+    for move in found.moves:
+        model.add(f"{when(move.at)} {move.action}, asked by {escape(move.actor)}: {escape(move.reason)}")
+    _add_checkpoint(model, found)
+    question = tree.add(f"[cyan]question[/] from {found.example.table}, Delta version {found.example.version}")
+    _add_files(question, found.example)
+    heading = f"[cyan]features[/] of {plural(len(found.features), 'view')}, each as known when asked"
+    features = tree.add(f"{heading} (times in UTC, rows counted from 0)")
+    for feature in found.features:
+        _add_feature(features, feature, values=values)
+    missing = tree.add("[cyan]not recorded[/]")
+    for text in found.missing:
+        missing.add(escape(text))
+    return tree
+
+
+def _add_checkpoint(model: Tree, found: "Why") -> None:
+    checkpoint, dataset = found.checkpoint, found.dataset
+    branch = model.add(f"[cyan]checkpoint[/] {short(checkpoint.digest)}")
+    branch.add(_made(checkpoint))
+    parts = dataset.content["parts"]
+    rows = ", ".join(f"{parts[name]['rows']:,} {name}" for name in ("train", "validation", "holdout"))
+    node = branch.add(f"[cyan]dataset[/] {short(dataset.digest)}  rows: {rows}")
+    node.add(f"learned from labels known until {when(dataset.content['trained_until'])} UTC")
+    node.add(f"from {', '.join(f'{role} {short(digest)}' for role, digest in dataset.recipe.inputs.items())}")
+    if found.evaluation is not None:
+        metrics = found.evaluation.content["metrics"]["challenger"]
+        told = ", ".join(f"{name} {value(metrics[name])}" for name in METRICS)
+        branch.add(f"[cyan]evaluation[/] {short(found.evaluation.digest)}  {told}")
+
+
+def _made(manifest: Manifest) -> str:
+    produced = manifest.produced
+    revision = produced.git_revision
+    git = f"git {revision[:12]}{'-dirty' if revision.endswith('-dirty') else ''}" if revision else "git not recorded"
+    by = f"run {produced.run_id[:8]}, by {escape(produced.actor)}"
+    return f"made {when(produced.at)} UTC, code {short(manifest.recipe.code)}, {git}, {by}"
+
+
+def _add_feature(features: Tree, row: "FeatureRow", *, values: bool) -> None:
+    keys = ", ".join(f"{name}={found}" for name, found in row.keys.items())
+    if row.source is None:
+        features.add(f"{row.view}  {escape(keys)}: no row was visible, the model got nulls")
+        return
+    verdict = "[green]recomputed: equal[/]" if row.recomputed_equal else "[bold red]recomputed: NOT equal[/]"
+    times = f"true {when(row.event_timestamp)}, known {when(row.known_timestamp)}"
+    branch = features.add(f"[bold]{row.view}[/]  {escape(keys)}: {times}; {verdict}")
+    if values:
+        branch.add(escape(", ".join(f"{name} {value(found)}" for name, found in row.values.items())))
+    _add_files(branch, row.source, brief=not values)
+
+
+def _add_files(branch: Tree, source: "SourceRows", *, brief: bool = False) -> None:
+    for file in source.files:
+        numbers = ranges(file["rows"], most=2 if brief else _MOST_RANGES)
+        counted = plural(len(file["rows"]), "raw row")
+        branch.add(f"{counted} of {escape(file['name'])} ({short(file['digest'])}): row {numbers}")
+    if not source.files:
+        branch.add(f"no raw row of {source.table} found")
