@@ -1,0 +1,49 @@
+"""The model ``flight_delay``: will this flight arrive 15 minutes late or more, asked two hours before its departure?"""
+
+from mlops_platform.spec import Compute, Examples, Gate, Model, Network, Split, columns
+
+_EXAMPLES = "mlops_platform.projects.flights.delay.examples"
+
+FLIGHT_DELAY = Model(
+    name="flight_delay",
+    description="Will a flight arrive 15 minutes late or more (the US DOT's definition), two hours before departure?",
+    examples=Examples(
+        source="flights",
+        labelled=f"{_EXAMPLES}:labelled",
+        upcoming_source="schedule",
+        upcoming=f"{_EXAMPLES}:unlabelled_schedule",
+        id="flight_id",
+        calendar="America/New_York",
+    ),
+    feature_service="flight_delay",
+    features=(
+        "origin_weather",
+        "origin_delays:departure_delay_1h",
+        "origin_delays:departure_delay_3h",
+        "origin_delays:departure_delay_24h",
+        "carrier_delays:departure_delay_3h",
+        "carrier_delays:departure_delay_24h",
+        "carrier_origin_delays:departure_delay_3h",
+        "destination_delays:departure_delay_3h",
+        "destination_delays:departure_delay_24h",
+        "aircraft_delays:departure_delay_24h",
+        "aircraft:built",
+        "aircraft:seats",
+    ),
+    context=columns(
+        "float32", "departure_sin", "departure_cos", "arrival_sin", "arrival_cos", "departure_minute", "weekday_sin",
+        "weekday_cos", "distance", "scheduled_minutes",
+    ),
+    categories=("carrier", "origin", "dest"),
+    carried=columns("int64", "hour_of_day"),
+    slices=("origin", "carrier", "hour_of_day"),
+    split=Split(holdout="1mo", validation="14d", embargo="1d"),
+    network=Network(
+        module="mlops_platform.projects.flights.delay.module:FlightDelayNet",
+        epochs=4,
+        batch_size=1024,
+        learning_rate=3e-3,
+    ),
+    compute=Compute(threads=2),
+    gate=Gate(metric="roc_auc", baseline_margin=0.005, champion_margin=0.0, confidence=0.95, max_calibration_error=0.08),
+)  # fmt: skip
