@@ -19,26 +19,11 @@ LABEL = ("label", "label_known_timestamp")
 
 def example_columns(project: Project, model: Model) -> list[str]:
     """Columns that the examples themselves bring, in order: id, time, keys, context, categories, slices."""
-    keys = [key for name in project.feature_columns(model) for key in project.feature_table(name).keys]
-    features = {column.name for group in project.feature_columns(model).values() for column in group}
     context = [column.name for column in model.context]
+    keys = project.entity_keys(model)
     asked = [model.examples.id, "event_timestamp", *keys, *context, *model.categories, *model.slices]
+    features = project.feature_names(model)
     return [name for name in dict.fromkeys(asked) if name not in features]
-
-
-def with_features(project: Project, model: Model, examples: pl.DataFrame, feast: FeastDoor,
-                  tables: Mapping[str, TableRef]) -> pl.DataFrame:  # fmt: skip
-    """Adds each example's features as known at its ``event_timestamp``; rows and their order stay."""
-    keys = list(dict.fromkeys(k for name in project.feature_columns(model) for k in project.feature_table(name).keys))
-    wanted = [column.name for group in project.feature_columns(model).values() for column in group]
-    entities = examples.select(*keys, "event_timestamp")
-    joined = feast.historical(entities, model.feature_service, tables)
-    if joined.height != examples.height:
-        raise PlatformError(
-            required=f"one row back for each of {examples.height} examples", found=f"{joined.height} rows",
-            remedy="set offline_store to PolarsOfflineStore in feature_store.yaml: others lose or multiply rows",
-        )  # fmt: skip
-    return examples.hstack(joined.select(wanted))
 
 
 def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, tables: Mapping[str, TableRef],
@@ -64,7 +49,8 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         raise PlatformError(required=f"labelled rows in {model.examples.source}", found=f"none; unlabelled: {reasons}",
                             remedy="land files with outcomes")  # fmt: skip
     at = boundaries(model.split, labelled["event_timestamp"].max(), model.examples.calendar)
-    whole = with_features(project, model, labelled.select(*example_columns(project, model), *LABEL), feast, tables)
+    columns = [*example_columns(project, model), *LABEL]
+    whole = feast.with_features(model, labelled.select(columns), tables)
     parts, left_out = divide(whole, at)
     for name, part in parts.items():
         part.write_parquet(folder / f"{name}.parquet", compression="zstd", compression_level=1, statistics=False)

@@ -54,9 +54,7 @@ def evaluate(folder: Path, *, project: Project, model: Model, store: ArtifactSto
         project=project.name, model=model.name, dataset=dataset.manifest.digest,
         challenger=challenger.manifest.digest, champion=champion.manifest.digest if champion else None,
     )  # fmt: skip
-    report = build_report(
-        subject, holdout=holdout, scores=scores, slices=model.slices, fresh=fresh, baseline=baseline
-    )
+    report = build_report(subject, holdout=holdout, scores=scores, slices=model.slices, fresh=fresh, baseline=baseline)
     return _write(folder, report, scores, _epochs(challenger))
 
 

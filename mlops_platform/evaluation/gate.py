@@ -95,9 +95,7 @@ def _calibrated(error: float | None, gate: Gate) -> Condition:
     return Condition(name="calibrated", passed=passed, reason=reason, figures=figures)
 
 
-def _better_than_champion(
-    report: Report, values: Mapping[str, Any], found: Difference | None, gate: Gate
-) -> Condition:
+def _better_than_champion(report: Report, values: Mapping[str, Any], found: Difference | None, gate: Gate) -> Condition:
     name = "better_than_champion"
     if report["champion"] is None:
         return Condition(name=name, passed=True, reason="No champion is live to compare with.", figures={})

@@ -83,7 +83,11 @@ def feature_row(home: Home, table: FeatureTable, names: list[str], example: dict
     types = {key: frame.collect_schema()[key] for key in keys}
     entity = pl.LazyFrame({**{k: [v] for k, v in keys.items()}, "event_timestamp": [example["event_timestamp"]]},
                           schema_overrides=types)  # fmt: skip
-    found = join_as_of(entity, [view], event_timestamp="event_timestamp", with_times=True).collect(engine="in-memory").row(0, named=True)
+    found = (
+        join_as_of(entity, [view], event_timestamp="event_timestamp", with_times=True)
+        .collect(engine="in-memory")
+        .row(0, named=True)
+    )
     event, known = found[f"{table.name}__event_timestamp"], found[f"{table.name}__known_timestamp"]
     values = {name: found[name] for name in names}
     source, equal = None, None

@@ -19,7 +19,7 @@ import polars as pl
 from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import TableRef, digest_bytes, digest_of
 from mlops_platform.resources.home import Home
-from mlops_platform.spec import FeatureTable, Project, duration
+from mlops_platform.spec import FeatureTable, Model, Project, duration
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -73,20 +73,33 @@ class FeastDoor:
                         found[(type(value).__name__, value.name)] = value
         return [found[key] for key in sorted(found)]
 
-    def historical(self, entities: pl.DataFrame, service: str, tables: Mapping[str, TableRef]) -> pl.DataFrame:
-        """Features of a service as of each entity row's ``event_timestamp``.
+    def with_features(self, model: Model, examples: pl.DataFrame, tables: Mapping[str, TableRef]) -> pl.DataFrame:
+        """Adds a model's features, as known at each example's ``event_timestamp``.
 
         Args:
-            entities: One row an answer wanted: keys, ``event_timestamp`` (UTC), any other columns.
-            service: Name of the registered feature service.
-            tables: The versions to read.
+            model: The declaration; its feature service tells which features.
+            examples: One row an answer wanted: entity keys, ``event_timestamp`` (UTC), any other columns.
+            tables: The version of each feature table to read.
 
         Returns:
-            The same rows in the same order, with the features.
+            The same rows in the same order, with the features, named ``table__column``.
+
+        Raises:
+            PlatformError: The offline store lost or multiplied rows.
         """
         store = self.store(tables)
-        job = store.get_historical_features(entity_df=entities, features=store.get_feature_service(service))
-        return job.to_polars()
+        entities = examples.select(*self.project.entity_keys(model), "event_timestamp")
+        service = store.get_feature_service(model.feature_service)
+        joined = store.get_historical_features(
+            entity_df=entities, features=service, full_feature_names=True
+        ).to_polars()
+        if joined.height != examples.height:
+            raise PlatformError(
+                required=f"one row back for each of {examples.height} examples",
+                found=f"{joined.height} rows",
+                remedy="set offline_store to PolarsOfflineStore in feature_store.yaml: others lose or multiply rows",
+            )
+        return examples.hstack(joined.select(self.project.feature_names(model)))
 
     def materialize(self, tables: Mapping[str, TableRef], start: datetime, end: datetime) -> None:
         """Brings the newest row of each key to the online store."""
@@ -149,10 +162,18 @@ def view_facts(view: Any, join_keys: Mapping[str, str]) -> dict[str, Any]:
 def _stable_spec(value: Any) -> bytes:
     """An object's protobuf without the times that Feast stamps and without the home it happens to read."""
     proto = value.to_proto()
-    if hasattr(proto, "meta"):
-        proto.ClearField("meta")
-    text = str(proto).replace(os.environ["MLOPS_HOME"], "")
-    return digest_of(text).encode()
+    _forget_times(proto)
+    return digest_of(str(proto).replace(os.environ["MLOPS_HOME"], "")).encode()
+
+
+def _forget_times(message: Any) -> None:
+    for field, value in message.ListFields():
+        if field.name in ("created_timestamp", "last_updated_timestamp"):
+            message.ClearField(field.name)
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            repeated = not hasattr(value, "ListFields")
+            for inner in value if repeated else (value,):
+                _forget_times(inner)
 
 
 @contextlib.contextmanager

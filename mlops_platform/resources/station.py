@@ -19,6 +19,7 @@ from mlops_platform.manifest import Manifest, Produced, Recipe, TableRef, digest
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore, write_whole
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor, MlflowResource, Tracked
+from mlops_platform.resources.reaper import reap
 from mlops_platform.resources.source_code import closure, git_revision
 
 
@@ -39,19 +40,21 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What a listener hears of a station: when it begins (``seconds`` is None) and when it ends.
+    """What a listener hears of a station: when it begins (``seconds`` is None) and when it ends, one way or the other.
 
     Attributes:
         station: Asset key, joined by slashes.
         seconds: Wall time.
         hit: Whether an earlier artifact was taken.
         manifest: What the station now stands for.
+        error: Why it failed.
     """
 
     station: str
     seconds: float | None = None
     hit: bool = False
     manifest: Manifest | None = None
+    error: BaseException | None = None
 
 
 listeners: list[Callable[[Progress], None]] = []
@@ -112,6 +115,11 @@ class Stations(dg.ConfigurableResource):
     path: str = ""
     environment: str = ""
     mlflow: dg.ResourceDependency[MlflowResource]
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Ends the runs of dead processes before this run's first step."""
+        if context.instance is not None and context.run is not None:
+            reap(context.instance, context.run.run_id)
 
     @property
     def home(self) -> Home:
@@ -188,7 +196,7 @@ class Stations(dg.ConfigurableResource):
               begun: float) -> Artifact:  # fmt: skip
         store = self.store
         staging = store.stage()
-        made = self._attempt(context, work, staging)
+        made = self._attempt(context, work, staging, begun)
         files = {p.relative_to(staging).as_posix(): digest_file(p) for p in sorted(staging.rglob("*")) if p.is_file()}
         produced = Produced(
             at=datetime.now(UTC).isoformat(), seconds=time.perf_counter() - begun, run_id=context.run.run_id,
@@ -200,15 +208,19 @@ class Stations(dg.ConfigurableResource):
         sealed = store.commit(staging, manifest)
         return store.open(sealed.kind, sealed.digest)
 
-    def _attempt(self, context: dg.AssetExecutionContext, work: Callable[[Path], Made], staging: Path) -> Made:
+    def _attempt(
+        self, context: dg.AssetExecutionContext, work: Callable[[Path], Made], staging: Path, begun: float
+    ) -> Made:
         """Does the work; where it fails, nothing stays behind, and MLflow hears of it if it knows this run."""
         try:
             return work(staging)
         except BaseException as error:
             shutil.rmtree(staging, ignore_errors=True)
+            station = "/".join(context.asset_key.path)
+            _tell(Progress(station=station, seconds=time.perf_counter() - begun, error=error))
             if "mlflow" in sys.modules:
                 door = self.tracking(context.asset_key.path[0])
-                door.fail(context.run.run_id, context.job_name, f"{'/'.join(context.asset_key.path)}: {error}")
+                door.fail(context.run.run_id, context.job_name, f"{station}: {error}")
             raise
 
     def _tracked(self, context: dg.AssetExecutionContext, artifact: Artifact,

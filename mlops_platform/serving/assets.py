@@ -1,12 +1,15 @@
 """Predictions as Dagster assets."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from mlops_platform.errors import MissingArtifactError
-from mlops_platform.manifest import digest_of
+from mlops_platform.manifest import Manifest, digest_of
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.source_code import closure
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import Model, Project
 
@@ -15,6 +18,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     """The champion's answers for the next day."""
     tables = list(project.feature_columns(model))
     sources = [model.examples.source, model.examples.upcoming_source]
+    code = ("mlops_platform.serving.batch:predict", model.examples.upcoming)
 
     @dg.asset(
         key=[project.name, model.name, "predictions"],
@@ -30,43 +34,19 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         description=f"Predictions of {model.name} for the day after the newest examples, in the prediction log.",
     )
     def predictions(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
-        from mlops_platform.resources.delta import DeltaDoor
-        from mlops_platform.resources.feast import FeastDoor
-        from mlops_platform.resources.source_code import closure
-        from mlops_platform.serving.batch import log_predictions, next_day, predict, upcoming
-
-        home = stations.home
-        champion = stations.input(f"{project.name}/{model.name}/champion").manifest.content
-        if champion["version"] is None:
-            raise MissingArtifactError(required=f"a champion of {model.name}", found="none passed the gate yet",
-                                       remedy=f"mlops history {model.name} tells why")  # fmt: skip
-        raw = {name: stations.input(f"{project.name}/{name}/raw").manifest for name in sources}
-        features = {name: stations.input(f"{project.name}/{name}/features").manifest for name in tables}
-        checkpoint = stations.store.open("checkpoint", champion["checkpoint"])
+        champion = _champion(project, model, stations)
+        names = {"raw": sources, "features": tables}
+        read = {(kind, n): stations.input(f"{project.name}/{n}/{kind}").manifest for kind in names for n in names[kind]}
         inputs = {
             "checkpoint": champion["checkpoint"],
             "registry": stations.input(f"{project.name}/feast/registry").manifest.digest,
-            **{f"raw:{name}": manifest.digest for name, manifest in raw.items()},
-            **{f"features:{name}": manifest.digest for name, manifest in features.items()},
+            **{f"{kind}:{name}": manifest.digest for (kind, name), manifest in read.items()},
         }
-
-        code = ("mlops_platform.serving.batch:predict", model.examples.upcoming)
         batch = digest_of({"inputs": inputs, "code": closure(*code).digest})
 
         def work(folder: Path) -> Made:
-            scans = {n: DeltaDoor(home.root / m.table.path).scan(m.table.version) for n, m in raw.items()}
-            day = next_day(model, scans[model.examples.source])
-            examples = upcoming(model, scans[model.examples.upcoming_source], day)
-            refs = {name: manifest.table for name, manifest in features.items()}
-            answers = predict(project, model, examples, FeastDoor(home, project), refs, checkpoint, batch)
-            answers.write_parquet(folder / "predictions.parquet", compression="zstd", statistics=False)
-            log = DeltaDoor(home.prediction_log(project.name, model.name))
-            log_predictions(log, answers, model=model, version=champion["version"], checkpoint=champion["checkpoint"],
-                            batch=batch, run_id=context.run.run_id)  # fmt: skip
-            context.log.info(f"{answers.height} predictions for {day} by version {champion['version']}")
-            mean = answers["score"].mean()
-            content = {"rows": answers.height, "day": day.isoformat(), "version": champion["version"], "batch": batch,
-                       "mean_score": mean, "examples": examples.height}  # fmt: skip
+            content = _answer(project, model, stations, champion, read, batch, context.run.run_id, folder)
+            context.log.info(f"{content['rows']} predictions for {content['day']} by version {content['version']}")
             return Made(content=content)
 
         return stations.make(
@@ -80,6 +60,49 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         )
 
     return predictions
+
+
+def _champion(project: Project, model: Model, stations: Stations) -> Mapping[str, Any]:
+    champion = stations.input(f"{project.name}/{model.name}/champion").manifest.content
+    if champion["version"] is None:
+        raise MissingArtifactError(
+            required=f"a champion of {model.name}",
+            found="none passed the gate yet",
+            remedy=f"mlops history {model.name} tells why",
+        )
+    return champion
+
+
+def _answer(
+    project: Project,
+    model: Model,
+    stations: Stations,
+    champion: Mapping[str, Any],
+    read: Mapping[tuple[str, str], Manifest],
+    batch: str,
+    run_id: str,
+    folder: Path,
+) -> dict[str, Any]:
+    from mlops_platform.resources.delta import DeltaDoor
+    from mlops_platform.resources.feast import FeastDoor
+    from mlops_platform.serving.batch import log_predictions, next_day, predict, upcoming
+
+    home = stations.home
+    tables = {key: manifest.table for key, manifest in read.items() if manifest.table is not None}
+    raw = {n: DeltaDoor(home.root / t.path).scan(t.version) for (kind, n), t in tables.items() if kind == "raw"}
+    features = {name: table for (kind, name), table in tables.items() if kind == "features"}
+    day = next_day(model, raw[model.examples.source])
+    examples = upcoming(model, raw[model.examples.upcoming_source], day)
+    checkpoint = stations.store.open("checkpoint", champion["checkpoint"])
+    answers = predict(model, examples, FeastDoor(home, project), features, checkpoint, batch)
+    answers.write_parquet(folder / "predictions.parquet", compression="zstd", statistics=False)
+    log = DeltaDoor(home.prediction_log(project.name, model.name))
+    version = champion["version"]
+    log_predictions(
+        log, answers, model=model, version=version, checkpoint=champion["checkpoint"], batch=batch, run_id=run_id
+    )
+    mean = answers["score"].mean()
+    return {"rows": answers.height, "day": day.isoformat(), "version": version, "batch": batch, "mean_score": mean}
 
 
 def _show(artifact: Artifact) -> dict[str, object]:

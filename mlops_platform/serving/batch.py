@@ -12,7 +12,7 @@ from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.feast import FeastDoor
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.scoring import Scorer
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import Model
 
 
 def next_day(model: Model, examples: pl.LazyFrame) -> date:
@@ -34,12 +34,12 @@ def upcoming(model: Model, rows: pl.LazyFrame, day: date) -> pl.DataFrame:
     return found.sort("event_timestamp", model.examples.id).collect()
 
 
-def predict(project: Project, model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapping[str, TableRef],
+def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapping[str, TableRef],
             checkpoint: Artifact, batch: str) -> pl.DataFrame:  # fmt: skip
     """Scores examples with the features known at their time.
 
     Args:
-        project, model: The declarations.
+        model: The declaration.
         examples: One row an answer.
         feast, tables: Where features come from, at which versions.
         checkpoint: The model.
@@ -48,10 +48,7 @@ def predict(project: Project, model: Model, examples: pl.DataFrame, feast: Feast
     Returns:
         ``prediction_id``, the examples' columns, the features, and ``score`` (Float32).
     """
-    keys = list(dict.fromkeys(k for name in project.feature_columns(model) for k in project.feature_table(name).keys))
-    features = [column.name for group in project.feature_columns(model).values() for column in group]
-    joined = feast.historical(examples.select(*keys, "event_timestamp"), model.feature_service, tables)
-    frame = examples.hstack(joined.select(features))
+    frame = feast.with_features(model, examples, tables)
     scores = pl.Series("score", Scorer.load(checkpoint).score(frame), dtype=pl.Float32)
     ids = [_prediction_id(batch, example) for example in examples[model.examples.id]]
     return frame.with_columns(scores).insert_column(0, pl.Series("prediction_id", ids, dtype=pl.String))

@@ -151,6 +151,7 @@ class Model:
         features: Feature tables it reads, each ``table`` (all columns) or ``table:column``.
         context: Columns that the examples themselves bring.
         categories: Columns among keys, context and features that are categories; each gets an embedding.
+        carried: Further columns that the examples bring, for slices only; the network never sees them.
         slices: Columns by whose values its evaluation is divided.
         split, network, compute, gate: See their classes.
     """
@@ -162,6 +163,7 @@ class Model:
     categories: tuple[str, ...]
     network: Network
     context: tuple[Column, ...] = ()
+    carried: tuple[Column, ...] = ()
     slices: tuple[str, ...] = ()
     split: Split = Split()
     compute: Compute = Compute()

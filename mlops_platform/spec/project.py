@@ -75,8 +75,17 @@ class Project:
 
     def numeric_columns(self, model: Model) -> tuple[str, ...]:
         """Names of a model's numeric inputs, context first, then features in declared order."""
-        read = [*model.context, *(c for group in self.feature_columns(model).values() for c in group)]
-        return tuple(column.name for column in read if column.name not in model.categories)
+        names = [*(column.name for column in model.context), *self.feature_names(model)]
+        return tuple(name for name in names if name not in model.categories)
+
+    def feature_names(self, model: Model) -> tuple[str, ...]:
+        """A model's features as datasets name them, Feast's full names: ``table__column``."""
+        return tuple(f"{t}__{c.name}" for t, group in self.feature_columns(model).items() for c in group)
+
+    def entity_keys(self, model: Model) -> tuple[str, ...]:
+        """Keys of all feature tables that a model reads, each once."""
+        keys = (key for name in self.feature_columns(model) for key in self.feature_table(name).keys)
+        return tuple(dict.fromkeys(keys))
 
     def _find(self, among: tuple[_Named, ...], name: str, asked_by: str) -> _Named:
         known = {item.name: item for item in among}
@@ -101,14 +110,18 @@ class Project:
         for name in ("source", "upcoming_source"):
             self.raw_table(getattr(model.examples, name), asked_by=f"{where}.examples.{name}")
         read = self.feature_columns(model)
-        names = [column.name for group in read.values() for column in group] + [c.name for c in model.context]
+        names = [*self.feature_names(model), *(column.name for column in (*model.context, *model.carried))]
         repeated = sorted({name for name in names if names.count(name) > 1})
-        require(not repeated, f"{where}.features", repeated, "column names once each", "rename the features")
-        keys = {key for name in read for key in self.feature_table(name).keys}
+        require(not repeated, f"{where}.features", repeated, "column names once each", "rename or drop one")
         for name in ("categories", "slices"):
             for column in getattr(model, name):
-                require(column in keys | set(names), f"{where}.{name}", column, "a key, context or feature column",
-                        "name one that the dataset has")  # fmt: skip
+                require(
+                    column in {*self.entity_keys(model), *names},
+                    f"{where}.{name}",
+                    column,
+                    "a key, context, carried or feature column (table__column)",
+                    "name one that the dataset has",
+                )
         windows = [self.feature_table(name).window for name in read]
         longest = max((duration(window) for window in windows if window), default=None)
         if longest is not None:

@@ -23,7 +23,9 @@ _TABLE = FeatureTable(
 
 def rolling(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Sum of the last five days of each pump."""
-    recent = rows.sort("pump", "event_timestamp").rolling("event_timestamp", period="5d", group_by="pump", closed="right")
+    recent = rows.sort("pump", "event_timestamp").rolling(
+        "event_timestamp", period="5d", group_by="pump", closed="right"
+    )
     return recent.agg(total=pl.col("value").sum()).with_columns(known_timestamp=pl.col("event_timestamp"))
 
 
@@ -100,4 +102,6 @@ def test_rows_are_written_sorted_by_key_and_time(tmp_path: Path) -> None:
 def test_a_function_that_breaks_its_declaration_is_told_how(tmp_path: Path, spoil, said: str) -> None:
     with pytest.raises(PlatformError, match=said):
         whole = _TABLE.__class__(**{**_TABLE.__dict__, "partition": "whole", "window": None, "lookback": None})
-        compute_table(whole, lambda rows: spoil(rolling(rows)), raw([1]).lazy(), {"m": "d"}, "c", DeltaDoor(tmp_path / "t"))
+        compute_table(
+            whole, lambda rows: spoil(rolling(rows)), raw([1]).lazy(), {"m": "d"}, "c", DeltaDoor(tmp_path / "t")
+        )

@@ -4,7 +4,9 @@ Prints one line when a station begins (``begin KEY``) and one when it ends (``en
 """
 
 import os
+import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -60,6 +62,17 @@ def red_checks(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]
     }
 
 
+def full_disk_in(station: str, limit: int = 4_000) -> Callable[[Progress], None]:
+    """A listener that lets no file grow beyond ``limit`` bytes while a station works."""
+
+    def listen(progress: Progress) -> None:
+        if progress.station == station:
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit if progress.seconds is None else hard, hard))
+
+    return listen
+
+
 def _say(progress: Progress) -> None:
     if progress.seconds is None:
         print(f"begin {progress.station}", flush=True)
@@ -71,6 +84,8 @@ def _say(progress: Progress) -> None:
 if __name__ == "__main__":
     os.environ["MLOPS_HOME"] = sys.argv[1]
     listeners.append(_say)
+    if "FULL_DISK_IN" in os.environ:
+        listeners.append(full_disk_in(os.environ["FULL_DISK_IN"]))
     outcome = materialize(Home(Path(sys.argv[1])), resolve(sys.argv[2]))
     for step, message in failures(outcome).items():
         print(f"failed {step}: {message}", flush=True)

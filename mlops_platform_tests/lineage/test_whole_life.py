@@ -129,7 +129,9 @@ def test_a_truncated_file_is_red_and_the_rest_goes_on(pumps_copy: Home, use_home
     assert result.success
     red = red_checks(result)
     assert set(red) == {"pumps/readings/raw:nothing_quarantined"}
-    assert "cut.parquet | whole file | not a readable Parquet file" in str(red["pumps/readings/raw:nothing_quarantined"])
+    assert "cut.parquet | whole file | not a readable Parquet file" in str(
+        red["pumps/readings/raw:nothing_quarantined"]
+    )
 
 
 def test_a_table_that_never_landed_stops_what_needs_it_and_says_so(home: Home, use_home: Callable) -> None:

@@ -48,7 +48,9 @@ def test_damaged_bytes_are_refused_by_name(home: Home, damage: str) -> None:
     store = ArtifactStore(home)
     artifact = store.open("raw", _commit(store).digest)
     path = artifact.folder / "rows.txt"
-    {"change": lambda: path.write_text("other"), "truncate": lambda: path.write_text("ro"), "remove": path.unlink}[damage]()
+    {"change": lambda: path.write_text("other"), "truncate": lambda: path.write_text("ro"), "remove": path.unlink}[
+        damage
+    ]()
     with pytest.raises(CorruptArtifactError, match="the next run makes it again"):
         artifact.file("rows.txt")
 

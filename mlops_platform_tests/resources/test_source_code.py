@@ -15,7 +15,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "station_pkg"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
-    (folder / "entry.py").write_text("import polars\nfrom station_pkg import near\n\ndef work():\n    return near.step()\n")
+    (folder / "entry.py").write_text(
+        "import polars\nfrom station_pkg import near\n\ndef work():\n    return near.step()\n"
+    )
     (folder / "near.py").write_text("from .far import deep\n\ndef step():\n    return deep()\n")
     (folder / "far.py").write_text('def deep():\n    """Say it."""\n    return 1  # one\n')
     (folder / "stranger.py").write_text("def unrelated():\n    return 2\n")

@@ -132,7 +132,10 @@ def test_a_bad_row_is_quarantined_with_reason_file_and_row(place: Place, change:
     if "distance" in change.meta.output_name() and "text" in reason:
         frame = frame.with_columns(pl.col("distance").cast(pl.String))
     spoiled = frame.with_row_index("n").with_columns(
-        pl.when(pl.col("n") == 1).then(change).otherwise(pl.col(change.meta.output_name())).alias(change.meta.output_name())
+        pl.when(pl.col("n") == 1)
+        .then(change)
+        .otherwise(pl.col(change.meta.output_name()))
+        .alias(change.meta.output_name())
     )
     place.land("mixed.parquet", spoiled.drop("n"))
     place.ingest()
@@ -179,7 +182,9 @@ def test_a_file_of_no_rows_is_done_and_nothing_more(place: Place) -> None:
     assert (entry.rows, entry.kept) == (0, 0) and place.ingest() == []
 
 
-def test_a_kill_between_the_two_commits_loses_and_doubles_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_the_two_commits_loses_and_doubles_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place.land("a.parquet", pl.concat([trips(), trips(1)]))
     append = DeltaDoor.append
 
@@ -210,7 +215,9 @@ def test_the_table_digest_is_of_rows_not_of_files(tmp_path: Path) -> None:
 @given(
     files=st.lists(
         st.lists(
-            st.tuples(st.sampled_from(["c0", "c1", None]), st.integers(0, 2), st.integers(-1, 3)), min_size=0, max_size=6
+            st.tuples(st.sampled_from(["c0", "c1", None]), st.integers(0, 2), st.integers(-1, 3)),
+            min_size=0,
+            max_size=6,
         ),
         min_size=1,
         max_size=4,

@@ -84,4 +84,4 @@ def test_durations(text: str, seconds: int) -> None:
 
 
 def test_numeric_columns_are_context_then_features_without_categories() -> None:
-    assert PROJECT.numeric_columns(MODEL) == ("weekday", "temperature", "vibration")
+    assert PROJECT.numeric_columns(MODEL) == ("weekday", "pump_state__temperature", "pump_state__vibration")
