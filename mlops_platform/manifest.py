@@ -53,13 +53,15 @@ class Recipe:
 
     Attributes:
         station: Asset key of the station, joined by slashes.
-        code: Digest of the source closure of the station's functions.
+        functions: References of the functions that do the work.
+        code: Digest of their source closure.
         config: The part of the declaration that the station reads.
         software: Versions of the distributions that the closure imports, and of device and threads where they count.
         inputs: Digest of each input by its role.
     """
 
     station: str
+    functions: tuple[str, ...]
     code: str
     config: Mapping[str, Any]
     software: Mapping[str, str]
@@ -173,9 +175,9 @@ class Manifest:
                     remedy="use the platform version that wrote it, or rebuild",
                 )  # fmt: skip
             table = TableRef(**raw.pop("table")) if raw["table"] else raw.pop("table")
-            manifest = cls(
-                table=table, recipe=Recipe(**raw.pop("recipe")), produced=Produced(**raw.pop("produced")), **raw
-            )
+            recipe = raw.pop("recipe")
+            recipe["functions"] = tuple(recipe["functions"])
+            manifest = cls(table=table, recipe=Recipe(**recipe), produced=Produced(**raw.pop("produced")), **raw)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptArtifactError(
                 required="a whole manifest", found=f"{source}: {error}", remedy=remedy

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlops_platform.resources.home import Home
-from mlops_platform_tests.lineage.run import land, materialize
+from mlops_platform_tests.lineage.run import failures, land, materialize
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def _made(path: Path, project: object, through: str) -> Path:
     try:
         land(home, project, through)
         result = materialize(home, project)
-        assert result.success, result
+        assert result.success, failures(result)
     finally:
         for name, value in kept.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})

@@ -68,7 +68,7 @@ class Demo:
 
     def evaluation(self) -> Manifest:
         """The newest evaluation."""
-        from mlops_platform.resources.station import Refs
+        from mlops_platform.resources.refs import Refs
 
         return Refs(self.home).read(f"{self.project.name}/{self.model.name}/evaluation").manifest
 

@@ -41,7 +41,7 @@ class Standing:
 
 def standings(project: Project, home: Home) -> list[Standing]:
     """Every station of the project, in flow order."""
-    from mlops_platform.resources.station import Refs
+    from mlops_platform.resources.refs import Refs
 
     planned = outline(project)
     refs = Refs(home)
@@ -60,7 +60,7 @@ def _reasons(project: Project, home: Home, plan: Planned, manifest: Manifest, no
     table = next((t for t in project.raw_tables if plan.station == f"{project.name}/{t.name}/raw"), None)
     if table is not None:
         yield from _landed(home, project, table)
-    store, recipe, source = ArtifactStore(home), manifest.recipe, closure(*plan.code)
+    store, recipe, source = ArtifactStore(home), manifest.recipe, closure(*manifest.recipe.functions)
     current = {role: _current(store, manifest, role, digest, now) for role, digest in recipe.inputs.items()}
     inputs = {role: found.digest if (found := current[role]) else digest for role, digest in recipe.inputs.items()}
     asked = replace(recipe, code=source.digest, inputs=inputs, software={**recipe.software, **source.distributions})

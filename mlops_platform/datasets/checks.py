@@ -76,25 +76,19 @@ def _counts(key: dg.AssetKey, artifact: Artifact) -> Iterator[dg.AssetCheckResul
 def _leak(
     project: Project, model: Model, key: dg.AssetKey, artifact: Artifact, stations: Stations
 ) -> dg.AssetCheckResult:
-    import polars as pl
+    from mlops_platform.datasets.leak import remembered_report
 
-    from mlops_platform.datasets.leak import check_leak
-    from mlops_platform.resources.delta import DeltaDoor
-
-    sources = {project.feature_table(name).source for name in project.feature_columns(model)}
-    raw = {}
-    for source in sources:
-        table = stations.input(f"{project.name}/{source}/raw").manifest.table
-        raw[source] = DeltaDoor(stations.home.root / table.path).scan(table.version)
-    reports = []
-    for part in ("train", "validation", "holdout"):
-        rows = pl.read_parquet(artifact.file(f"{part}.parquet"))
-        reports.append(check_leak(project, model, rows, raw, rows["event_timestamp"].quantile(0.7)))
-    leaking = {name: count for report in reports for name, count in report.leaking.items()}
+    tables = [project.feature_table(name) for name in project.feature_columns(model)]
+    raw = {table.source: stations.input(f"{project.name}/{table.source}/raw").manifest for table in tables}
+    report = remembered_report(stations.home, project, model, artifact, raw)
     return dg.AssetCheckResult(
-        check_name="nothing_leaks", asset_key=key, passed=not leaking,
-        metadata={"times_tried": [report.at.isoformat() for report in reports],
-                  "rows_compared": sum(report.rows for report in reports),
-                  "facts_changed": sum(report.changed_facts for report in reports),
-                  "leaking_columns": dg.MetadataValue.json(leaking)},
-    )  # fmt: skip
+        check_name="nothing_leaks",
+        asset_key=key,
+        passed=not report["leaking"],
+        metadata={
+            "times_tried": report["times"],
+            "rows_compared": report["rows"],
+            "facts_changed": report["changed_facts"],
+            "leaking_columns": dg.MetadataValue.json(report["leaking"]),
+        },
+    )

@@ -1,18 +1,26 @@
 """The leak check: change everything that became known after T, and no row at or before T may change by a bit."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
+from mlops_platform.manifest import Manifest, canonical_json, digest_of
 from mlops_platform.point_in_time import ViewFrame, join_as_of
-from mlops_platform.resources.source_code import resolve
+from mlops_platform.resources.artifacts import Artifact, write_whole
+from mlops_platform.resources.delta import DeltaDoor
+from mlops_platform.resources.home import Home
+from mlops_platform.resources.source_code import closure, resolve
 from mlops_platform.spec import FeatureTable, Model, Project, RawTable, duration
 
 _BEFORE = timedelta(hours=6)
 _AFTER = timedelta(days=2)
 _SAMPLE = 1_000
+_PARTS = ("train", "holdout")
+_WHERE = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +38,41 @@ class LeakReport:
     rows: int
     changed_facts: int
     leaking: Mapping[str, int]
+
+
+def remembered_report(
+    home: Home, project: Project, model: Model, dataset: Artifact, raw: Mapping[str, Manifest]
+) -> dict[str, Any]:
+    """The leak check of a dataset, once for each dataset, code and raw rows.
+
+    Returns:
+        ``times`` tried (ISO 8601), ``rows`` compared, ``changed_facts``, and ``leaking`` columns with their row counts.
+    """
+    functions = [project.feature_table(name).compute for name in project.feature_columns(model)]
+    code = closure("mlops_platform.datasets.leak:check_leak", *functions).digest
+    key = digest_of([dataset.manifest.digest, code, {name: manifest.digest for name, manifest in raw.items()}])
+    path = home.root / "checks" / "leak" / f"{key.removeprefix('sha256:')}.json"
+    if not path.is_file():
+        write_whole(path, canonical_json(_report(home, project, model, dataset, raw)))
+    return json.loads(path.read_bytes())
+
+
+def _report(
+    home: Home, project: Project, model: Model, dataset: Artifact, raw: Mapping[str, Manifest]
+) -> dict[str, Any]:
+    tables = {name: manifest.table for name, manifest in raw.items() if manifest.table is not None}
+    scans = {name: DeltaDoor(home.root / table.path).scan(table.version) for name, table in tables.items()}
+    reports = []
+    for part in _PARTS:
+        rows = pl.read_parquet(dataset.file(f"{part}.parquet"))
+        times = rows["event_timestamp"]
+        reports.append(check_leak(project, model, rows, scans, times[int(len(times) * _WHERE)]))
+    return {
+        "times": [report.at.isoformat() for report in reports],
+        "rows": sum(report.rows for report in reports),
+        "changed_facts": sum(report.changed_facts for report in reports),
+        "leaking": {name: count for report in reports for name, count in report.leaking.items()},
+    }
 
 
 def perturbed(table: RawTable, rows: pl.LazyFrame, at: datetime) -> pl.LazyFrame:

@@ -80,6 +80,6 @@ def divide(examples: pl.DataFrame, at: Boundaries) -> tuple[dict[str, pl.DataFra
         raise PlatformError(
             required="labelled examples in train, validation and holdout",
             found=f"none in {', '.join(empty)}; examples from {span[0]} to {span[1]}, boundaries {at}",
-            remedy="land more months (mlops land flights --through 2013-06) or declare a shorter Split",
+            remedy="land a longer span of data, or declare a shorter Split",
         )
     return parts, left_out

@@ -117,7 +117,7 @@ def _partition(table: FeatureTable, function: Callable[[pl.LazyFrame], pl.LazyFr
     if name != _WHOLE:
         found = found.filter(pl.col("event_timestamp").is_between(start, end, closed="left"))
     order = [*table.keys, *_TIMES]
-    frame = check_columns(table, found.collect()).sort(order, nulls_last=True, maintain_order=True)
+    frame = check_columns(table, found.collect(engine="in-memory")).sort(order, nulls_last=True, maintain_order=True)
     return frame.with_columns((pl.lit(name)).alias(PARTITION))
 
 

@@ -15,7 +15,7 @@ from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.history import Move, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.source_code import resolve
-from mlops_platform.resources.station import Refs
+from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import Model, Project
 
 

@@ -1,12 +1,13 @@
 """The door between Dagster and the artifacts: a station makes its artifact, or takes the one its recipe gave before."""
 
+import contextlib
 import getpass
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest, Produced, Recipe, TableRef, digest_file, short
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore, write_whole
+from mlops_platform.resources.databases import held_open
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor, MlflowResource, Tracked
 from mlops_platform.resources.reaper import reap
+from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.source_code import closure, git_revision
 
 
@@ -60,49 +62,6 @@ class Progress:
 listeners: list[Callable[[Progress], None]] = []
 
 
-class Refs:
-    """What each station made last: the small, replaced files through which one station finds another's artifact."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self.store = ArtifactStore(home)
-
-    def write(self, manifest: Manifest) -> None:
-        """Points the station at an artifact."""
-        entry = {"kind": manifest.kind, "digest": manifest.digest, "at": datetime.now(UTC).isoformat()}
-        write_whole(self._path(manifest.station), json.dumps(entry).encode(), replace=True)
-
-    def find(self, station: str) -> Artifact | None:
-        """The station's artifact; None where it was never materialized."""
-        path = self._path(station)
-        if not path.is_file():
-            return None
-        entry = json.loads(path.read_bytes())
-        return self.store.open(entry["kind"], entry["digest"])
-
-    def read(self, station: str) -> Artifact:
-        """The station's artifact.
-
-        Raises:
-            MissingArtifactError: The station was never materialized in this home.
-        """
-        found = self.find(station)
-        if found is None:
-            raise MissingArtifactError(
-                required=f"{station} to have been materialized",
-                found=f"nothing of it in {self.home.root}",
-                remedy=f"mlops materialize --select 'key:\"{station}\"'  (or '*' for the whole graph)",
-            )
-        return found
-
-    def stations(self) -> list[str]:
-        """Asset keys, joined by slashes, of every station ever materialized here."""
-        return sorted(p.relative_to(self.home.refs).with_suffix("").as_posix() for p in self.home.refs.rglob("*.json"))
-
-    def _path(self, station: str) -> Path:
-        return self.home.refs / f"{station}.json"
-
-
 class Stations(dg.ConfigurableResource):
     """Runs the work of stations under one home.
 
@@ -116,10 +75,13 @@ class Stations(dg.ConfigurableResource):
     environment: str = ""
     mlflow: dg.ResourceDependency[MlflowResource]
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Ends the runs of dead processes before this run's first step."""
-        if context.instance is not None and context.run is not None:
-            reap(context.instance, context.run.run_id)
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Stations"]:
+        """Ends the runs of dead processes before this run's first step, and holds Dagster's databases open until its end."""
+        with held_open(self.home):
+            if context.instance is not None and context.run is not None:
+                reap(context.instance, context.run.run_id)
+            yield self
 
     @property
     def home(self) -> Home:
@@ -178,17 +140,18 @@ class Stations(dg.ConfigurableResource):
         begun = time.perf_counter()
         source = closure(*code)
         recipe = Recipe(
-            station=station, code=source.digest, config=dict(config),
+            station=station, functions=code, code=source.digest, config=dict(config),
             software={**source.distributions, **(software or {})}, inputs=dict(inputs),
         )  # fmt: skip
         found = None if redo else self.store.find(recipe.key)
         artifact = found or self._work(context, kind, recipe, work, begun)
         Refs(self.home).write(artifact.manifest)
         seconds = time.perf_counter() - begun
-        _tell(Progress(station=station, seconds=seconds, hit=found is not None, manifest=artifact.manifest))
         metadata = {**_metadata(artifact, found is not None, seconds), **(show(artifact) if show else {})}
         if track is not None:
             metadata["mlflow_run"] = dg.MetadataValue.url(self._tracked(context, artifact, track))
+        whole = time.perf_counter() - begun
+        _tell(Progress(station=station, seconds=whole, hit=found is not None, manifest=artifact.manifest))
         version = dg.DataVersion(artifact.manifest.digest)
         return dg.MaterializeResult(data_version=version, metadata=metadata)
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from mlops_platform.resources.station import Refs, Stations
+from mlops_platform.resources.refs import Refs
+from mlops_platform.resources.station import Stations
 from mlops_platform.spec import Project, RawTable, duration
 
 

@@ -44,6 +44,6 @@ def landed_files(folder: Path) -> list[LandedFile]:
         raise IngestError(
             required=f"at least one Parquet file in {folder}",
             found="none",
-            remedy="mlops land flights --through 2013-06, or let the upstream deliver into that folder",
+            remedy="let the upstream deliver into that folder, or see: mlops land --help",
         )
     return list(found.values())

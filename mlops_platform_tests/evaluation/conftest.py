@@ -18,7 +18,8 @@ from mlops_platform.manifest import Manifest, Produced, Recipe, digest_file
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 from mlops_platform.resources.history import Move, PromotionHistory
 from mlops_platform.resources.home import Home
-from mlops_platform.resources.station import Refs, Stations
+from mlops_platform.resources.refs import Refs
+from mlops_platform.resources.station import Stations
 from mlops_platform.spec import Examples, FeatureTable, Model, Network, Project, RawTable, columns
 
 ANY_FUNCTION = "json:dumps"
@@ -171,7 +172,7 @@ class Lab:
                 inputs: dict[str, str]) -> Artifact:  # fmt: skip
         staging = self.store.stage()
         fill(staging)
-        recipe = Recipe(station=f"tiny/shape/{kind}", code="", config={}, software={}, inputs=inputs)
+        recipe = Recipe(station=f"tiny/shape/{kind}", functions=(), code="", config={}, software={}, inputs=inputs)
         files = {path.name: digest_file(path) for path in sorted(staging.iterdir())}
         manifest = Manifest(kind=kind, station=recipe.station, environment="dev", files=files, table=None,
                             content=content, recipe=recipe, produced=PRODUCED)  # fmt: skip

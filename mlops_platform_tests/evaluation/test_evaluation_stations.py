@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from mlops_platform.evaluation.evaluate import evaluate
-from mlops_platform.resources.station import Refs
+from mlops_platform.resources.refs import Refs
 
 if TYPE_CHECKING:
     from conftest import Lab

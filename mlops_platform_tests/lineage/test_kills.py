@@ -13,7 +13,7 @@ import pytest
 
 from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.home import Home
-from mlops_platform.resources.station import Refs
+from mlops_platform.resources.refs import Refs
 from mlops_platform_tests.lineage.pumps.project import PROJECT
 from mlops_platform_tests.lineage.run import PUMPS, land
 

@@ -13,7 +13,8 @@ from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor
-from mlops_platform.resources.station import Progress, Refs
+from mlops_platform.resources.refs import Refs
+from mlops_platform.resources.station import Progress
 from mlops_platform_tests.lineage.pumps.project import MODEL, PROJECT, READINGS
 from mlops_platform_tests.lineage.run import failures, land, materialize, red_checks
 

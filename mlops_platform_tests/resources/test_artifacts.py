@@ -19,7 +19,7 @@ from mlops_platform.resources.home import Home
 
 def _manifest(folder: Path, *, seed: int = 0, seconds: float = 1.0) -> Manifest:
     files = {path.name: digest_file(path) for path in sorted(folder.iterdir())}
-    recipe = Recipe(station="p/t/raw", code="sha256:c", config={"seed": seed}, software={}, inputs={})
+    recipe = Recipe(station="p/t/raw", functions=(), code="sha256:c", config={"seed": seed}, software={}, inputs={})
     produced = Produced(at="2026-01-01T00:00:00+00:00", seconds=seconds, run_id="r", correlation_id="r", actor="tests")
     return Manifest(kind="raw", station="p/t/raw", environment="dev", files=files, table=None, content={}, recipe=recipe,
                     produced=produced)  # fmt: skip
@@ -40,7 +40,7 @@ def test_two_makings_of_equal_bytes_are_one_artifact(home: Home) -> None:
 
 
 def _manifest_key(seed: int) -> str:
-    return Recipe(station="p/t/raw", code="sha256:c", config={"seed": seed}, software={}, inputs={}).key
+    return Recipe(station="p/t/raw", functions=(), code="sha256:c", config={"seed": seed}, software={}, inputs={}).key
 
 
 @pytest.mark.parametrize("damage", ["change", "truncate", "remove"])

@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
     manifest = Manifest(
         kind="checkpoint", station="p/m/checkpoint", environment="dev", table=None, content={},
         files={path.name: digest_file(path) for path in tmp_path.iterdir()},
-        recipe=Recipe(station="p/m/checkpoint", code="", config={}, software={}, inputs={}),
+        recipe=Recipe(station="p/m/checkpoint", functions=(), code="", config={}, software={}, inputs={}),
         produced=Produced(at="", seconds=0, run_id="", correlation_id="", actor="test"),
     )  # fmt: skip
     (tmp_path / "manifest.json").write_bytes(manifest.to_json())

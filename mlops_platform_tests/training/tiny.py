@@ -13,7 +13,8 @@ from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 from mlops_platform.resources.compute import ComputeResource
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowResource
-from mlops_platform.resources.station import Refs, Stations
+from mlops_platform.resources.refs import Refs
+from mlops_platform.resources.station import Stations
 from mlops_platform.spec import Compute, Examples, FeatureTable, Model, Network, Project, RawTable, columns
 from mlops_platform.training.assets import checkpoint_asset
 from mlops_platform.training.checks import checkpoint_checks
@@ -83,7 +84,7 @@ def commit_dataset(home: Home) -> Artifact:
     manifest = Manifest(
         kind="dataset", station=station, environment=home.environment, table=None, content={"rows": 450},
         files={path.name: digest_file(path) for path in staging.iterdir()},
-        recipe=Recipe(station=station, code="", config={}, software={}, inputs={}),
+        recipe=Recipe(station=station, functions=(), code="", config={}, software={}, inputs={}),
         produced=Produced(at="", seconds=0, run_id="", correlation_id="", actor="test"),
     )  # fmt: skip
     sealed = store.commit(staging, manifest)

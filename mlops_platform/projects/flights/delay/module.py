@@ -1,26 +1,37 @@
-"""The network of ``flight_delay``: hinges of every number and embeddings of every category, through one hidden layer."""
+"""The network that predicts late arrivals: one wide hidden layer over bent numbers and embedded categories.
+
+Delays answer to their causes with bends: nothing happens up to some value, then a lot. So each standardised number also
+enters cut off below at a few fixed knots (`relu(x - knot)`), and the first layer can put a bend wherever it helps; this
+does what a second hidden layer would, with less to overfit (multivariate adaptive regression splines use the same basis:
+J. Friedman, Annals of Statistics 19, 1991).
+
+Categories with few values (carrier, origin, destination) get an embedding of several dimensions. Those with many
+(flight number, tail number) have too few rows each for that: they would learn their rows by heart. They only shift the
+logit by one number each, which starts at 0, is held small, and is often dropped in training, so that the rest learns to
+do without.
+"""
 
 import torch
 from torch import Tensor, nn
 
 KNOTS = (-1.5, -0.75, -0.3, 0.0, 0.3, 0.75, 1.5, 2.5)
-"""Where a standardised number gets a hinge: many where delays are dense, one far out in the late tail."""
-
-WIDEST_EMBEDDING = 8
+"""Where the numbers are bent, in standard deviations from their mean."""
 
 
 class FlightDelayNet(nn.Module):
-    """One hidden layer over numbers, their hinges, missing flags and embeddings.
-
-    Hinges, relu(x - knot), let a small network bend along single features as trees do, at the cost of one matrix product
-    (multivariate adaptive regression splines, J. Friedman, Annals of Statistics 19, 1991, use the same basis).
+    """Logits for "arrives 15 minutes late or more".
 
     Args:
-        numeric: Width of the numbers: standardised values, then as many missing flags.
-        cardinalities: Codes of each category, 0 meaning unknown.
-        hidden: Width of the hidden layer.
-        dropout: Share of hidden units left out in training.
-        embedding_dropout: Share of embedding values left out in training.
+        numeric: width of the numeric input: the standardised columns, then as many 0/1 flags for missing values.
+        cardinalities: number of codes of each category, code 0 (unknown) included.
+        hidden: units of the hidden layer.
+        dropout: of the hidden layer.
+        clip: standardised numbers are cut off at plus and minus this.
+        embedding_dropout: of the embeddings of small categories.
+        embedding_limit: the most dimensions an embedding gets; else the square root of its cardinality.
+        offset_from: categories with this many codes or more only shift the logit.
+        offset_dropout: how often the shift of a category is left out in training.
+        offset_scale: holds the shifts small: they learn at this fraction of the learning rate.
     """
 
     knots: Tensor
@@ -32,24 +43,43 @@ class FlightDelayNet(nn.Module):
         cardinalities: tuple[int, ...],
         hidden: int = 256,
         dropout: float = 0.3,
+        clip: float = 4.0,
         embedding_dropout: float = 0.2,
+        embedding_limit: int = 8,
+        offset_from: int = 1000,
+        offset_dropout: float = 0.3,
+        offset_scale: float = 0.3,
     ) -> None:
         super().__init__()
-        widths = [min(WIDEST_EMBEDDING, max(2, int(size**0.5))) for size in cardinalities]
+        self.columns = numeric // 2
+        self.clip = clip
+        self.offset_scale = offset_scale
+        self.embedded = [place for place, codes in enumerate(cardinalities) if codes < offset_from]
+        self.shifting = [place for place, codes in enumerate(cardinalities) if codes >= offset_from]
+        widths = [min(embedding_limit, max(2, int(cardinalities[place] ** 0.5))) for place in self.embedded]
         self.embeddings = nn.ModuleList(
-            nn.Embedding(size, width) for size, width in zip(cardinalities, widths, strict=True)
+            nn.Embedding(cardinalities[place], width) for place, width in zip(self.embedded, widths, strict=True)
         )
+        self.offsets = nn.ModuleList(nn.Embedding(cardinalities[place], 1, padding_idx=0) for place in self.shifting)
         for embedding in self.embeddings:
             nn.init.normal_(embedding.weight, std=0.05)
-        self.values = numeric // 2
-        self.register_buffer("knots", torch.tensor(KNOTS))
+        for offset in self.offsets:
+            nn.init.zeros_(offset.weight)
+        self.register_buffer("knots", torch.tensor(KNOTS), persistent=False)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
-        width = numeric + self.values * len(KNOTS) + sum(widths)
-        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
+        self.offset_dropout = nn.Dropout(offset_dropout)
+        width = numeric + self.columns * len(KNOTS) + sum(widths)
+        self.body = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
 
     def forward(self, numeric: Tensor, categories: Tensor) -> Tensor:
-        """Logits float32 [N] of numeric float32 [N, numeric] and categories int64 [N, len(cardinalities)]."""
-        embedded = [layer(categories[:, place]) for place, layer in enumerate(self.embeddings)]
-        hinges = torch.relu(numeric[:, : self.values, None] - self.knots).flatten(1)
-        inputs = torch.cat([numeric, hinges, self.embedding_dropout(torch.cat(embedded, dim=1))], dim=1)
-        return self.layers(inputs).squeeze(1)
+        """Logits [N] of numbers [N, numeric] (float32) and category codes [N, categories] (int64)."""
+        numbers = numeric[:, : self.columns].clamp(-self.clip, self.clip)
+        bent = torch.relu(numbers.unsqueeze(2) - self.knots).flatten(1)
+        inputs = [numbers, numeric[:, self.columns :], bent]
+        if self.embedded:
+            codes = [table(categories[:, place]) for place, table in zip(self.embedded, self.embeddings, strict=True)]
+            inputs.append(self.embedding_dropout(torch.cat(codes, dim=1)))
+        logits = self.body(torch.cat(inputs, dim=1))
+        for place, table in zip(self.shifting, self.offsets, strict=True):
+            logits = logits + self.offset_scale * self.offset_dropout(table(categories[:, place]))
+        return logits.squeeze(1)
