@@ -150,6 +150,21 @@ class Manifest:
             {"kind": self.kind, "files": dict(self.files), "table": table, "content": dict(self.content)},
         )
 
+    @property
+    def delta(self) -> TableRef:
+        """The Delta table of a raw table's or feature table's manifest.
+
+        Raises:
+            CorruptArtifactError: The artifact is no table.
+        """
+        if self.table is None:
+            raise CorruptArtifactError(
+                required=f"a table behind {self.station}",
+                found=f"a {self.kind} of files",
+                remedy="materialize the station again",
+            )
+        return self.table
+
     def to_json(self) -> bytes:
         """The sealed bytes: the fields and the digest over them."""
         return canonical_json({**asdict(self), "digest": self.digest})

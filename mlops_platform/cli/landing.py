@@ -73,7 +73,7 @@ def _require_month(option: str, value: str) -> None:
 
 
 def _frames(upstream: str, through: str) -> Iterator[tuple[str, str, Any]]:
-    frames = iter(resolve(upstream)(through))  # type: ignore[operator]
+    frames = iter(resolve(upstream)(through))
     try:
         first = next(frames, None)
     except (ValueError, FileNotFoundError) as error:

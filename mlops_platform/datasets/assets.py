@@ -36,8 +36,8 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         registry = stations.input(f"{project.name}/feast/registry").manifest
 
         def work(folder: Path) -> Made:
-            rows = DeltaDoor(home.root / raw.table.path).scan(raw.table.version)
-            refs = {name: manifest.table for name, manifest in features.items()}
+            rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version)
+            refs = {name: manifest.delta for name, manifest in features.items()}
             content = build(project, model, rows, FeastDoor(home, project), refs, folder)
             context.log.info(f"{content['rows']} rows; left out: {content['unlabelled']}, {content['purged']} purged, "
                              f"{content['embargoed']} embargoed")  # fmt: skip

@@ -64,7 +64,7 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         "parts": {name: {"rows": part.height, "positive_share": part["label"].mean()} for name, part in parts.items()},
         "boundaries": {name: value.isoformat() for name, value in asdict(at).items()},
         "holdout_start": at.holdout_start.isoformat(),
-        "trained_until": learned["label_known_timestamp"].max().isoformat(),
+        "trained_until": learned.select(pl.col("label_known_timestamp").max()).item().isoformat(),
         "null_rates": parts["train"].select(pl.col(numeric).is_null().mean()).row(0, named=True),
         "feature_service": model.feature_service,
         "numeric": numeric,

@@ -58,7 +58,7 @@ def _counts(key: dg.AssetKey, artifact: Artifact) -> Iterator[dg.AssetCheckResul
     fine = all(latest[name] < datetime.fromisoformat(starts[name]) for name in latest)
     yield dg.AssetCheckResult(
         check_name="parts_do_not_overlap", asset_key=key, passed=fine,
-        metadata={name: f"last label known {latest[name].isoformat()}, next part begins {starts[name]}" for name in latest},
+        metadata={name: f"last label known {at.isoformat()}, next from {starts[name]}" for name, at in latest.items()},
     )  # fmt: skip
     shares = {name: part["positive_share"] for name, part in content["parts"].items()}
     yield dg.AssetCheckResult(

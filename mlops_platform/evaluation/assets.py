@@ -16,8 +16,8 @@ from mlops_platform.evaluation.figures import (
     slice_table,
 )
 from mlops_platform.resources.artifacts import Artifact
-from mlops_platform.resources.mlflow import Tracked
 from mlops_platform.resources.history import PromotionHistory
+from mlops_platform.resources.mlflow import Tracked
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
 

@@ -32,9 +32,9 @@ def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefin
         code = ("mlops_platform.features.compute:compute_table", table.compute)
 
         def work(_: Path) -> Made:
-            rows = DeltaDoor(home.root / raw.manifest.table.path).scan(raw.manifest.table.version)
+            rows = DeltaDoor(home.root / raw.manifest.delta.path).scan(raw.manifest.delta.version)
             made = compute_table(
-                table, resolve(table.compute), rows, raw.manifest.table.partitions, closure(*code).digest, door
+                table, resolve(table.compute), rows, raw.manifest.delta.partitions, closure(*code).digest, door
             )
             context.log.info(f"{table.name}: computed {list(made.computed)}, kept {list(made.kept)}")
             measured = {"computed": list(made.computed), "kept": list(made.kept)}
@@ -104,7 +104,7 @@ def online_asset(project: Project) -> dg.AssetsDefinition:
 
         tables = {t.name: stations.input(f"{project.name}/{t.name}/features") for t in project.feature_tables}
         registry = stations.input(f"{project.name}/feast/registry")
-        refs: dict[str, TableRef] = {name: found.manifest.table for name, found in tables.items()}
+        refs: dict[str, TableRef] = {name: found.manifest.delta for name, found in tables.items()}
         digests = {name: found.manifest.digest for name, found in tables.items()}
         return stations.make(
             context,
@@ -126,7 +126,7 @@ def _show(table: FeatureTable, artifact: Artifact) -> dict[str, object]:
     features = [(column.name, column.dtype, "") for column in table.columns]
     measured = artifact.manifest.produced.measured
     return {
-        "partitions": len(artifact.manifest.table.partitions),
+        "partitions": len(artifact.manifest.delta.partitions),
         "computed_last": dg.MetadataValue.json(list(measured["computed"])),
         **table_schema(key_columns + times + features),
     }

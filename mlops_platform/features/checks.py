@@ -28,14 +28,15 @@ def feature_table_checks(project: Project, table: FeatureTable) -> dg.AssetCheck
 
         from mlops_platform.resources.delta import DeltaDoor
 
-        ref = stations.input(f"{project.name}/{table.name}/features").manifest.table
+        ref = stations.input(f"{project.name}/{table.name}/features").manifest.delta
         rows = DeltaDoor(stations.home.root / ref.path).scan(ref.version)
         identity = [*table.keys, "event_timestamp", "known_timestamp"]
         event, known = pl.col("event_timestamp"), pl.col("known_timestamp")
         names = [column.name for column in table.columns]
         found = rows.select(
             pl.len().alias("rows"), unsound=(event.is_null() | known.is_null() | (known < event)).sum(),
-            repeated=pl.len() - pl.struct(identity).n_unique(), **{f"null_{n}": pl.col(n).is_null().mean() for n in names},
+            repeated=pl.len() - pl.struct(identity).n_unique(),
+            **{f"null_{name}": pl.col(name).is_null().mean() for name in names},
         ).collect().row(0, named=True)  # fmt: skip
         yield dg.AssetCheckResult(check_name="times_are_sound", asset_key=key, passed=found["unsound"] == 0,
                                   metadata={"rows": found["rows"], "unsound_rows": found["unsound"]})  # fmt: skip

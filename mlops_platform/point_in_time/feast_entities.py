@@ -1,5 +1,4 @@
 """The entity frame a caller hands to Feast, as polars, with its time column found and read."""
-# ruff: noqa: TID253  this file is the Feast face of the room; nothing imports it but the store itself
 
 import logging
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
 """The retrieval job: a lazy polars frame that knows what it reads."""
-# ruff: noqa: TID253  this file is the Feast face of the room; nothing imports it but the store itself
 
 import os
 import shutil

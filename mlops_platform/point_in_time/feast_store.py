@@ -8,7 +8,6 @@ In `feature_store.yaml`:
       known_time_by_view: {}         # view name -> respect | ignore
       table_versions: {}             # path of a Delta table as its FileSource has it -> version to read
 """
-# ruff: noqa: TID253  this file is the Feast face of the room; nothing of the platform imports it at start
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime

@@ -1,5 +1,4 @@
 """From Feast's feature views and references to the engine's view frames."""
-# ruff: noqa: TID253  this file is the Feast face of the room; nothing imports it but the store itself
 
 from collections.abc import Sequence
 

@@ -1,5 +1,4 @@
 """Appending rows to the table behind a feature view."""
-# ruff: noqa: TID253  this file is the Feast face of the room; nothing imports it but the store itself
 
 import os
 import time

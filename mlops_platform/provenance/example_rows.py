@@ -30,8 +30,7 @@ def example_rows(home: Home, table: RawTable, raw: Manifest, function: Callable[
         value: The id.
         at: The example's event timestamp, UTC.
     """
-    assert raw.table is not None
-    scan = DeltaDoor(home.root / raw.table.path).scan(raw.table.version)
+    scan = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version)
     rows = scan.filter(pl.col("event_timestamp").is_between(at - _NEAR, at + _NEAR)).collect()
     near = rows
     while rows.height > 1:
@@ -39,7 +38,7 @@ def example_rows(home: Home, table: RawTable, raw: Manifest, function: Callable[
         rows = half if _gives(function, half, identity, value) else rows.tail(rows.height - half.height)
     found = rows if _gives(function, rows, identity, value) else rows.clear()
     versions = near.join(found.select(table.key), on=list(table.key), how="semi", nulls_equal=True)
-    return SourceRows(table=table.name, version=raw.table.version, files=by_file(versions, raw))
+    return SourceRows(table=table.name, version=raw.delta.version, files=by_file(versions, raw))
 
 
 def _gives(function: Callable[[pl.LazyFrame], pl.LazyFrame], rows: pl.DataFrame, identity: str, value: str) -> bool:

@@ -72,9 +72,8 @@ def feature_row(home: Home, table: FeatureTable, names: list[str], example: dict
         features: The feature table, as the answer read it.
         raw: The raw table, as the feature table read it.
     """
-    assert features.table is not None and raw.table is not None
     keys = {key: example[key] for key in table.keys}
-    frame = DeltaDoor(home.root / features.table.path).scan(features.table.version)
+    frame = DeltaDoor(home.root / features.delta.path).scan(features.delta.version)
     view = ViewFrame(
         name=table.name, frame=frame.filter(*_equal(keys)), keys={key: key for key in keys},
         features={name: name for name in names}, event_timestamp="event_timestamp",
@@ -93,9 +92,9 @@ def feature_row(home: Home, table: FeatureTable, names: list[str], example: dict
     source, equal = None, None
     if event is not None:
         rows = _raw_rows(home, table, keys, raw, event)
-        source = SourceRows(table=table.source, version=raw.table.version, files=by_file(rows, raw))
+        source = SourceRows(table=table.source, version=raw.delta.version, files=by_file(rows, raw))
         equal = _recomputes(table, names, keys, rows, event, values)
-    return FeatureRow(view=table.name, version=features.table.version, digest=features.digest, keys=keys,
+    return FeatureRow(view=table.name, version=features.delta.version, digest=features.digest, keys=keys,
                       event_timestamp=event, known_timestamp=known, values=values, source=source,
                       recomputed_equal=equal)  # fmt: skip
 
@@ -105,8 +104,7 @@ def _equal(keys: dict[str, Any]) -> list[pl.Expr]:
 
 
 def _raw_rows(home: Home, table: FeatureTable, keys: dict[str, Any], raw: Manifest, event: datetime) -> pl.DataFrame:
-    assert raw.table is not None
-    rows = DeltaDoor(home.root / raw.table.path).scan(raw.table.version).filter(*_equal(keys))
+    rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version).filter(*_equal(keys))
     if table.partition == "month":
         back = duration(table.lookback) if table.lookback else timedelta(0)
         rows = rows.filter(pl.col("event_timestamp").is_between(event - back, event))

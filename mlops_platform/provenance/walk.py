@@ -1,4 +1,4 @@
-"""``why``: the walk from one prediction back to model, dataset, feature rows, raw rows and files, from the home alone."""
+"""``why``: the walk from one prediction back to model, dataset, feature rows, raw rows and files; asks no server."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -14,8 +14,8 @@ from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.history import Move, PromotionHistory
 from mlops_platform.resources.home import Home
-from mlops_platform.resources.source_code import resolve
 from mlops_platform.resources.refs import Refs
+from mlops_platform.resources.source_code import resolve
 from mlops_platform.spec import Model, Project
 
 

@@ -29,8 +29,12 @@ def _registered_checks(project: Project, model: Model) -> dg.AssetChecksDefiniti
         content = stations.input(f"{project.name}/{model.name}/registered_model").manifest.content
         difference = content["largest_difference"]
         yield dg.AssetCheckResult(check_name="signature_matches", asset_key=key, passed=content["signature"])
-        yield dg.AssetCheckResult(check_name="scores_match", asset_key=key, passed=difference <= LARGEST_DIFFERENCE,
-                                  metadata={"largest_difference": difference, "allowed": LARGEST_DIFFERENCE})  # fmt: skip
+        yield dg.AssetCheckResult(
+            check_name="scores_match",
+            asset_key=key,
+            passed=difference <= LARGEST_DIFFERENCE,
+            metadata={"largest_difference": difference, "allowed": LARGEST_DIFFERENCE},
+        )
 
     return checks
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mlops_platform.manifest import digest_bytes, digest_of
 
@@ -107,7 +108,7 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(owners[0]) if owners else None
 
 
-def resolve(reference: str) -> object:
+def resolve(reference: str) -> Any:
     """Imports what a reference ``package.module:name`` names."""
     module, _, name = reference.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -77,7 +77,7 @@ class Stations(dg.ConfigurableResource):
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Stations"]:
-        """Ends the runs of dead processes before this run's first step, and holds Dagster's databases open until its end."""
+        """Ends the runs of dead processes before the first step, and holds Dagster's databases open until the end."""
         with held_open(self.home):
             if context.instance is not None and context.run is not None:
                 reap(context.instance, context.run.run_id)
@@ -194,8 +194,12 @@ class Stations(dg.ConfigurableResource):
         if note.is_file():
             return json.loads(note.read_bytes())["url"]
         door = self.tracking(context.asset_key.path[0])
-        tags = {"mlops.digest": manifest.digest, "mlops.recipe": manifest.recipe.key, "mlops.actor": manifest.produced.actor,
-                "mlops.correlation_id": manifest.produced.correlation_id}  # fmt: skip
+        tags = {
+            "mlops.digest": manifest.digest,
+            "mlops.recipe": manifest.recipe.key,
+            "mlops.actor": manifest.produced.actor,
+            "mlops.correlation_id": manifest.produced.correlation_id,
+        }
         run = door.record(dagster_run_id=context.run.run_id, job=context.job_name, station=manifest.station,
                           tracked=track(artifact), tags=tags)  # fmt: skip
         entry = {"run_id": run, "url": door.run_url(run)}

@@ -1,12 +1,16 @@
 """What must hold of a raw table."""
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Stations
 from mlops_platform.spec import Project, RawTable, duration
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def raw_table_checks(project: Project, table: RawTable) -> dg.AssetChecksDefinition:
@@ -54,7 +58,7 @@ def _results(project: Project, table: RawTable, key: dg.AssetKey, stations: Stat
     yield _freshness(project, table, key, stations)
 
 
-def _quarantine(key, refused, where: str) -> dg.AssetCheckResult:
+def _quarantine(key: dg.AssetKey, refused: "pl.DataFrame", where: str) -> dg.AssetCheckResult:
     import polars as pl
 
     lines = ["| file | row | reason |", "|---|---|---|"]
@@ -71,13 +75,13 @@ def _quarantine(key, refused, where: str) -> dg.AssetCheckResult:
 
 def _freshness(project: Project, table: RawTable, key: dg.AssetKey, stations: Stations) -> dg.AssetCheckResult:
     months = {
-        other.name: max(found.manifest.table.partitions, default="")
+        other.name: max(found.manifest.delta.partitions, default="")
         for other in project.raw_tables
         if (found := Refs(stations.home).find(f"{project.name}/{other.name}/raw")) and found.manifest.table
     }
     if table.freshness is None:
-        return dg.AssetCheckResult(check_name="is_fresh", asset_key=key, passed=True,
-                                   metadata={"newest_month": months.get(table.name, ""), "declared": "never stale"})  # fmt: skip
+        shown = {"newest_month": months.get(table.name, ""), "declared": "never stale"}
+        return dg.AssetCheckResult(check_name="is_fresh", asset_key=key, passed=True, metadata=shown)
     behind = _months_between(months.get(table.name, ""), max(months.values()))
     allowed = duration(table.freshness).days / 31
     return dg.AssetCheckResult(

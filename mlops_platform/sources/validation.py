@@ -118,8 +118,11 @@ def _field(column: Column, key: bool) -> dy.Column:
     if column.dtype in ("string", "bool"):
         return dy.String(nullable=nullable) if column.dtype == "string" else dy.Bool(nullable=nullable)
     if column.dtype.startswith("int"):
-        whole = {"min": None if column.minimum is None else int(column.minimum),
-                 "max": None if column.maximum is None else int(column.maximum)}  # fmt: skip
-        return (dy.Int8 if column.dtype == "int8" else dy.Int64)(nullable=nullable, **whole)
+        whole = dy.Int8 if column.dtype == "int8" else dy.Int64
+        return whole(nullable=nullable, min=_whole(column.minimum), max=_whole(column.maximum))
     kind = dy.Float32 if column.dtype == "float32" else dy.Float64
     return kind(nullable=nullable, min=column.minimum, max=column.maximum)
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)

@@ -47,8 +47,8 @@ class RawTable:
         columns: The columns of a source file; other or missing columns quarantine the whole file.
         key: The columns that identify a fact; a later row of equal key is a correction, a new version of that fact.
         times: Function ``LazyFrame -> LazyFrame`` that adds ``event_timestamp`` and ``known_timestamp`` (UTC).
-        perturb: Function ``(LazyFrame, datetime) -> LazyFrame`` that changes every fact which became known after a time,
-            so that it stays unknown until then; the leak check uses it. None: whole rows known later are changed.
+        perturb: Function ``(LazyFrame, datetime) -> LazyFrame`` that changes every fact which became known after a
+            time, and leaves it unknown until then; the leak check uses it. None: whole rows known later are changed.
         freshness: How old the newest event may be against the project's newest before a check warns; None: never.
         retention: How long rows are kept; None: for ever.
     """

@@ -1,6 +1,7 @@
 """Parts are divided by time, with an embargo, and no label known late slips into an earlier part."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -49,7 +50,7 @@ def test_every_row_is_counted_and_nothing_straddles(rows: list[tuple[int, int]],
         return
     assert sum(part.height for part in parts.values()) + sum(left_out.values()) == frame.height
     embargo = timedelta(days=days[2])
-    for earlier, later in zip(PARTS, PARTS[1:], strict=False):
+    for earlier, later in pairwise(PARTS):
         begins = {"validation": at.validation_start, "holdout": at.holdout_start}[later]
         assert parts[earlier]["label_known_timestamp"].max() < begins
         assert parts[later]["event_timestamp"].min() - parts[earlier]["event_timestamp"].max() >= embargo

@@ -1,4 +1,4 @@
-"""A process killed in the middle of any station, or a disk that is full: the next run goes on from whole artifacts only."""
+"""After a kill in the middle of any station, or a full disk, the next run goes on from whole artifacts only."""
 
 import os
 import random
@@ -19,10 +19,18 @@ from mlops_platform_tests.lineage.run import PUMPS, land
 
 ROOT = Path(__file__).parents[2]
 STATIONS = [
-    "pumps/readings/raw", "pumps/pump_state/features", "pumps/feast/registry", "pumps/feast/online",
-    "pumps/pump_repair/dataset", "pumps/pump_repair/checkpoint", "pumps/pump_repair/evaluation", "pumps/pump_repair/gate",
-    "pumps/pump_repair/registered_model", "pumps/pump_repair/champion", "pumps/pump_repair/predictions",
-]  # fmt: skip
+    "pumps/readings/raw",
+    "pumps/pump_state/features",
+    "pumps/feast/registry",
+    "pumps/feast/online",
+    "pumps/pump_repair/dataset",
+    "pumps/pump_repair/checkpoint",
+    "pumps/pump_repair/evaluation",
+    "pumps/pump_repair/gate",
+    "pumps/pump_repair/registered_model",
+    "pumps/pump_repair/champion",
+    "pumps/pump_repair/predictions",
+]
 SAMPLED = ["pumps/pump_repair/checkpoint", "pumps/pump_repair/registered_model"]
 
 
@@ -36,9 +44,13 @@ def start(home: Path, **environment: str) -> subprocess.Popen:
     inherited = {**os.environ, "PYTHONPATH": str(ROOT), "MLOPS_HOME": str(home), "DAGSTER_HOME": str(home)}
     return subprocess.Popen(
         [sys.executable, "-m", "mlops_platform_tests.lineage.run", str(home), PUMPS],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env={**inherited, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        env={**inherited, **environment},
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def finish(home: Path) -> str:

@@ -21,10 +21,20 @@ from mlops_platform_tests.lineage.run import failures, land, materialize, red_ch
 pytestmark = pytest.mark.long
 
 STATIONS = {
-    "pumps/feast/online", "pumps/feast/registry", "pumps/inspections/raw", "pumps/plan/raw", "pumps/pump_repair/champion",
-    "pumps/pump_repair/checkpoint", "pumps/pump_repair/dataset", "pumps/pump_repair/evaluation", "pumps/pump_repair/gate",
-    "pumps/pump_repair/predictions", "pumps/pump_repair/registered_model", "pumps/pump_state/features", "pumps/readings/raw",
-}  # fmt: skip
+    "pumps/feast/online",
+    "pumps/feast/registry",
+    "pumps/inspections/raw",
+    "pumps/plan/raw",
+    "pumps/pump_repair/champion",
+    "pumps/pump_repair/checkpoint",
+    "pumps/pump_repair/dataset",
+    "pumps/pump_repair/evaluation",
+    "pumps/pump_repair/gate",
+    "pumps/pump_repair/predictions",
+    "pumps/pump_repair/registered_model",
+    "pumps/pump_state/features",
+    "pumps/readings/raw",
+}
 
 
 def made(heard: list[Progress]) -> set[str]:
@@ -115,8 +125,13 @@ def test_new_rows_move_just_what_they_touch(pumps_copy: Home, use_home: Callable
     unknown_pump.write_parquet(pumps_copy.landing / "readings" / "new-pump.parquet")
     assert materialize(pumps_copy, PROJECT).success
     # The new pump has no inspection: the dataset's rows, and all that follows from them, stay as they were.
-    moved = {"pumps/readings/raw", "pumps/pump_state/features", "pumps/feast/online", "pumps/pump_repair/dataset",
-             "pumps/pump_repair/predictions"}  # fmt: skip
+    moved = {
+        "pumps/readings/raw",
+        "pumps/pump_state/features",
+        "pumps/feast/online",
+        "pumps/pump_repair/dataset",
+        "pumps/pump_repair/predictions",
+    }
     assert made(listening) == moved
     measured = Refs(pumps_copy).read("pumps/pump_state/features").manifest.produced.measured
     assert measured["computed"] == ["2024-05"]

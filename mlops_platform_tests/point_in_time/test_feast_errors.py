@@ -1,5 +1,4 @@
 """What the offline store refuses, and that it says so at once."""
-# ruff: noqa: PLC0415  feast costs seconds to import
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,5 +1,4 @@
 """Pulls, materialization, saved datasets and writes inside a real Feast repository."""
-# ruff: noqa: TID253  these tests are about Feast
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,4 @@
 """Tables of every shape that a FileSource may point to, read through the store's own reader."""
-# ruff: noqa: TID253  these tests are about Feast
 
 from pathlib import Path
 

@@ -1,5 +1,4 @@
 """Historical features inside a real Feast repository."""
-# ruff: noqa: TID253  these tests are about Feast
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

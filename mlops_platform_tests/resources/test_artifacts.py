@@ -21,8 +21,16 @@ def _manifest(folder: Path, *, seed: int = 0, seconds: float = 1.0) -> Manifest:
     files = {path.name: digest_file(path) for path in sorted(folder.iterdir())}
     recipe = Recipe(station="p/t/raw", functions=(), code="sha256:c", config={"seed": seed}, software={}, inputs={})
     produced = Produced(at="2026-01-01T00:00:00+00:00", seconds=seconds, run_id="r", correlation_id="r", actor="tests")
-    return Manifest(kind="raw", station="p/t/raw", environment="dev", files=files, table=None, content={}, recipe=recipe,
-                    produced=produced)  # fmt: skip
+    return Manifest(
+        kind="raw",
+        station="p/t/raw",
+        environment="dev",
+        files=files,
+        table=None,
+        content={},
+        recipe=recipe,
+        produced=produced,
+    )
 
 
 def _commit(store: ArtifactStore, text: str = "rows", **how) -> Manifest:

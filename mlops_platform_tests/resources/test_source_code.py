@@ -35,9 +35,13 @@ def test_helpers_two_imports_away_are_in_it(package: Path) -> None:
         ("far.py", "def deep():\n    return 2\n", True),
         ("far.py", 'def deep():\n    """Say otherwise."""\n\n    return 1  # still one\n', False),
         ("stranger.py", "def unrelated():\n    return 3\n", False),
-        ("entry.py", "import json\nimport polars\nfrom station_pkg import near\n\ndef work():\n    return near.step()\n", True),
+        (
+            "entry.py",
+            "import json\nimport polars\nfrom station_pkg import near\n\ndef work():\n    return near.step()\n",
+            True,
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_changes_it(package: Path, file: str, text: str, counts: bool) -> None:
     before = closure(_ENTRY).digest
     (package / file).write_text(text)

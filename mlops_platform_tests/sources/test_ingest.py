@@ -101,10 +101,13 @@ def test_the_same_content_is_ingested_once_whatever_its_name(place: Place) -> No
         (lambda p: trips().drop("distance").write_parquet(p), "missing columns distance"),
         (lambda p: trips().with_columns(extra=1).write_parquet(p), "unknown columns extra"),
         (lambda p: trips().with_columns(pl.col("at").dt.replace_time_zone(None)).write_parquet(p), "no time zone"),
-        (lambda p: trips().with_columns(distance=pl.lit(True)).write_parquet(p), "distance must be int64, found Boolean"),
+        (
+            lambda p: trips().with_columns(distance=pl.lit(True)).write_parquet(p),
+            "distance must be int64, found Boolean",
+        ),
         (lambda p: trips().with_columns(at=pl.lit(7)).write_parquet(p), "at must be timestamp"),
     ],
-)  # fmt: skip
+)
 def test_an_unfit_file_is_quarantined_whole(place: Place, spoil, reason: str) -> None:
     place.land("good.parquet", trips())
     bad = place.land("bad.parquet", trips(first=10))

@@ -35,7 +35,7 @@ from mlops_platform_tests.lineage.pumps.project import INSPECTIONS, MODEL, PROJE
         (lambda: replace(MODEL.network, epochs=0), "Network.epochs", 0),
         (lambda: replace(MODEL, features=()), "Model(pump_repair).features", ()),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_field_is_named_with_its_value(make, field: str, value: object) -> None:
     with pytest.raises(SpecError) as caught:
         make()
@@ -50,7 +50,11 @@ def test_a_wrong_field_is_named_with_its_value(make, field: str, value: object) 
         ({"raw_tables": PROJECT.raw_tables[1:]}, "FeatureTable(pump_state).source", "readings"),
         ({"feature_tables": (replace(PUMP_STATE, keys=("engine",)),)}, "FeatureTable(pump_state).keys", "engine"),
         ({"feature_tables": ()}, "Model(pump_repair).features", "pump_state"),
-        ({"models": (replace(MODEL, features=("pump_state:colour",)),)}, "Model(pump_repair).features", "pump_state:colour"),
+        (
+            {"models": (replace(MODEL, features=("pump_state:colour",)),)},
+            "Model(pump_repair).features",
+            "pump_state:colour",
+        ),
         ({"models": (replace(MODEL, slices=("colour",)),)}, "Model(pump_repair).slices", "colour"),
         ({"models": (replace(MODEL, categories=("colour",)),)}, "Model(pump_repair).categories", "colour"),
         ({"models": (MODEL, MODEL)}, "Project.models", ["pump_repair", "pump_repair"]),
@@ -61,7 +65,7 @@ def test_a_wrong_field_is_named_with_its_value(make, field: str, value: object) 
             "1d",
         ),
     ],
-)  # fmt: skip
+)
 def test_declarations_are_checked_against_each_other(change: dict, field: str, value: object) -> None:
     with pytest.raises(SpecError) as caught:
         replace(PROJECT, **change)

@@ -5,7 +5,6 @@ from mlops_platform.spec import Column, FeatureTable, RawTable, columns
 _SOURCES = "mlops_platform.projects.flights.sources"
 _FEATURES = "mlops_platform.projects.flights.features"
 
-_CLOCK = {"dtype": "int64", "minimum": 0, "maximum": 2400}
 _DATE = (
     Column(name="year", dtype="int64", nullable=False, minimum=1987, maximum=2100),
     Column(name="month", dtype="int64", nullable=False, minimum=1, maximum=12),
@@ -25,15 +24,21 @@ _FLIGHT = (
 )
 _FLIGHT_KEY = ("time_hour", "minute", "carrier", "flight", "origin")
 
+
+def _clock(name: str, *, nullable: bool = True) -> Column:
+    """A local time of day written as an integer: 517 is 5:17, and 2400 midnight."""
+    return Column(name=name, dtype="int64", nullable=nullable, minimum=0, maximum=2400)
+
+
 FLIGHTS = RawTable(
     name="flights",
     columns=(
         *_DATE,
-        Column(name="dep_time", **_CLOCK),
-        Column(name="sched_dep_time", nullable=False, **_CLOCK),
+        _clock("dep_time"),
+        _clock("sched_dep_time", nullable=False),
         Column(name="dep_delay", dtype="int64", minimum=-180, maximum=10_000),
-        Column(name="arr_time", **_CLOCK),
-        Column(name="sched_arr_time", nullable=False, **_CLOCK),
+        _clock("arr_time"),
+        _clock("sched_arr_time", nullable=False),
         Column(name="arr_delay", dtype="int64", minimum=-300, maximum=10_000),
         Column(name="air_time", dtype="int64", minimum=0, maximum=2_000),
         *_FLIGHT,
@@ -48,8 +53,8 @@ SCHEDULE = RawTable(
     name="schedule",
     columns=(
         *_DATE,
-        Column(name="sched_dep_time", nullable=False, **_CLOCK),
-        Column(name="sched_arr_time", nullable=False, **_CLOCK),
+        _clock("sched_dep_time", nullable=False),
+        _clock("sched_arr_time", nullable=False),
         *_FLIGHT,
     ),
     key=_FLIGHT_KEY,

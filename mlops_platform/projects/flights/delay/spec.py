@@ -45,5 +45,5 @@ FLIGHT_DELAY = Model(
         learning_rate=3e-3,
     ),
     compute=Compute(threads=2),
-    gate=Gate(metric="roc_auc", baseline_margin=0.005, champion_margin=0.0, confidence=0.95, max_calibration_error=0.08),
+    gate=Gate(metric="roc_auc", baseline_margin=0.005, champion_margin=0.0, max_calibration_error=0.08),
 )  # fmt: skip
