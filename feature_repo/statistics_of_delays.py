@@ -7,7 +7,7 @@ from feast.types import Float32, Int64
 from tables import feature_table
 
 WINDOWS = ("1h", "3h", "24h")
-RATES = ("departure_delay", "late_departures", "cancellations", "arrival_delay", "late_arrivals")
+RATES = ("departure_delay", "late_departures", "cancellations")
 
 
 def delays(name: str, entities: list[Entity]) -> FeatureView:

@@ -1,13 +1,12 @@
 """What became known about flights, and exact rolling sums over it.
 
-A row of `flights` holds two facts: how the departure went (it left late by so many minutes, or was cancelled) and how
-the arrival went. A fact is *true* at its `event` and *known* from its `start` on:
+A row of `flights` tells how the departure went: it left, late by so many minutes, or it was cancelled. That is *true* at
+its `event` and *known* from its `start` on:
 
 | fact | event | start in the first version of the row | start in a corrected version |
 |---|---|---|---|
 | departed | actual, but not before scheduled departure | the same | the row's known timestamp |
 | cancelled | scheduled departure | the same | the row's known timestamp |
-| arrived | actual arrival | the row's known timestamp, which is the same | the row's known timestamp |
 
 A corrected row is a new version of the row with the same key and a later known timestamp. What the old version said
 holds until then (`superseded`), never longer. So a fact counts in a rolling window during
@@ -24,7 +23,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from mlops_platform.projects.flights.times import actual_arrival, departure_known, is_cancelled, scheduled_departure
+from mlops_platform.projects.flights.times import departure_known, is_cancelled, scheduled_departure
 
 FLIGHT_KEY = ("time_hour", "minute", "carrier", "flight", "origin")
 """One flight; its row versions share this key."""
@@ -36,10 +35,8 @@ GRID = timedelta(minutes=5)
 """Facts enter and leave the sums at ticks of this clock, the next one after they happen: a fact is never seen early, at
 most this much late, and busy keys get one row a tick and not one for each aircraft."""
 
-DEPARTURE_MEASURES = ("departures", "departure_delay", "late_departures", "cancellations")
-ARRIVAL_MEASURES = ("arrivals", "arrival_delay", "late_arrivals")
-MEASURES = DEPARTURE_MEASURES + ARRIVAL_MEASURES
-"""What a fact adds to the sums: counts, and signed minutes for the two delays."""
+MEASURES = ("departures", "departure_delay", "late_departures", "cancellations")
+"""What a fact adds to the sums: counts, and signed minutes."""
 
 
 def row_versions(rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
@@ -59,13 +56,19 @@ def newest_versions(rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
 
 def flight_facts(flights: pl.LazyFrame) -> pl.LazyFrame:
     """All facts of `flights`: the row's columns, `start`, `event`, `superseded` (UTC) and the measures (integers)."""
-    versions = row_versions(flights, FLIGHT_KEY).with_columns(route=route())
-    return pl.concat([_departure_facts(versions), _arrival_facts(versions)], how="vertical")
-
-
-def departure_facts(flights: pl.LazyFrame) -> pl.LazyFrame:
-    """As `flight_facts`, departures and cancellations only."""
-    return _departure_facts(row_versions(flights, FLIGHT_KEY).with_columns(route=route()))
+    versions = row_versions(flights, FLIGHT_KEY)
+    cancelled = is_cancelled()
+    happened = pl.when(cancelled).then(scheduled_departure()).otherwise(departure_known())
+    delay = pl.when(cancelled).then(0).otherwise(pl.col("dep_delay"))
+    facts = versions.with_columns(
+        event=happened, start=pl.when(pl.col("first")).then(happened).otherwise(pl.col("known_timestamp"))
+    )
+    return facts.with_columns(
+        departures=_count(~cancelled),
+        departure_delay=delay.cast(pl.Int64),
+        late_departures=_count(~cancelled & (delay >= LATE_MINUTES)),
+        cancellations=_count(cancelled),
+    )
 
 
 def route() -> pl.Expr:
@@ -108,33 +111,6 @@ def _change(
     small."""
     values = [(pl.col(measure).sum() * sign).alias(f"{measure}_{window}") for measure in measures]
     return facts.group_by([*keys, pl.col(at).alias("time")]).agg(values)
-
-
-def _departure_facts(versions: pl.LazyFrame) -> pl.LazyFrame:
-    cancelled = is_cancelled()
-    happened = pl.when(cancelled).then(scheduled_departure()).otherwise(departure_known())
-    delay = pl.when(cancelled).then(0).otherwise(pl.col("dep_delay"))
-    facts = versions.with_columns(
-        event=happened, start=pl.when(pl.col("first")).then(happened).otherwise(pl.col("known_timestamp"))
-    )
-    return facts.with_columns(
-        departures=_count(~cancelled),
-        departure_delay=delay.cast(pl.Int64),
-        late_departures=_count(~cancelled & (delay >= LATE_MINUTES)),
-        cancellations=_count(cancelled),
-        **{measure: pl.lit(0, dtype=pl.Int64) for measure in ARRIVAL_MEASURES},
-    )
-
-
-def _arrival_facts(versions: pl.LazyFrame) -> pl.LazyFrame:
-    landed = versions.filter(pl.col("arr_delay").is_not_null())
-    facts = landed.with_columns(event=actual_arrival(), start=pl.col("known_timestamp"))
-    return facts.with_columns(
-        **{measure: pl.lit(0, dtype=pl.Int64) for measure in DEPARTURE_MEASURES},
-        arrivals=pl.lit(1, dtype=pl.Int64),
-        arrival_delay=pl.col("arr_delay").cast(pl.Int64),
-        late_arrivals=_count(pl.col("arr_delay") >= LATE_MINUTES),
-    )
 
 
 def _count(condition: pl.Expr) -> pl.Expr:

@@ -12,8 +12,6 @@ Their columns, for each window (`_3h` is the last three hours, open at the old e
 | departure_delay_W | Float32 | their mean departure delay, minutes, negative when early |
 | late_departures_W | Float32 | their share that left 15 minutes late or more |
 | cancellations_W | Float32 | flights cancelled, as a share of those cancelled or left |
-| arrival_delay_W | Float32 | mean arrival delay of the flights that arrived, minutes, negative when early |
-| late_arrivals_W | Float32 | their share that arrived 15 minutes late or more |
 
 A mean or share of nothing is null, a count of nothing is 0. All flights here start in New York: the delays of a
 destination or an aircraft are those of its flights from there.
@@ -123,12 +121,10 @@ def _statistics(window: str) -> list[pl.Expr]:
     def ratio(name: str, part: pl.Expr, whole: pl.Expr) -> pl.Expr:
         return pl.when(whole > 0).then(part / whole).cast(pl.Float32).alias(f"{name}_{window}")
 
-    left, landed, cancelled = total("departures"), total("arrivals"), total("cancellations")
+    left, cancelled = total("departures"), total("cancellations")
     return [
         left,
         ratio("departure_delay", total("departure_delay"), left),
         ratio("late_departures", total("late_departures"), left),
         ratio("cancellations", cancelled, left + cancelled),
-        ratio("arrival_delay", total("arrival_delay"), landed),
-        ratio("late_arrivals", total("late_arrivals"), landed),
     ]

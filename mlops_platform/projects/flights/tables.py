@@ -122,7 +122,7 @@ AIRLINES = RawTable(
 RAW_TABLES = (FLIGHTS, SCHEDULE, WEATHER, PLANES, AIRPORTS, AIRLINES)
 
 WINDOWS = ("1h", "3h", "24h")
-_RATES = ("departure_delay", "late_departures", "cancellations", "arrival_delay", "late_arrivals")
+_RATES = ("departure_delay", "late_departures", "cancellations")
 _DELAYS = tuple(
     column
     for window in WINDOWS
@@ -141,7 +141,7 @@ def _delays(name: str, keys: tuple[str, ...], whose: str) -> FeatureTable:
         # The longest window, and 48 hours for the longest delay of a flight.
         lookback="72h",
         ttl="7d",
-        description=f"delays and cancellations {whose}, over the last 1, 3 and 24 hours",
+        description=f"departure delays and cancellations {whose}, over the last 1, 3 and 24 hours",
     )
 
 

@@ -2,8 +2,8 @@
 
 Delays answer to their causes with bends: nothing happens up to some value, then a lot. So each standardised number also
 enters cut off below at a few fixed knots (`relu(x - knot)`), and the first layer can put a bend wherever it helps; this
-does what a second hidden layer would, with less to overfit (multivariate adaptive regression splines use the same basis:
-J. Friedman, Annals of Statistics 19, 1991).
+does what a second hidden layer would, with less to overfit (multivariate adaptive regression splines use the same
+basis: J. Friedman, Annals of Statistics 19, 1991).
 
 Categories with few values (carrier, origin, destination) get an embedding of several dimensions. Those with many
 (flight number, tail number) have too few rows each for that: they would learn their rows by heart. They only shift the
@@ -57,14 +57,13 @@ class FlightDelayNet(nn.Module):
         self.embedded = [place for place, codes in enumerate(cardinalities) if codes < offset_from]
         self.shifting = [place for place, codes in enumerate(cardinalities) if codes >= offset_from]
         widths = [min(embedding_limit, max(2, int(cardinalities[place] ** 0.5))) for place in self.embedded]
-        self.embeddings = nn.ModuleList(
-            nn.Embedding(cardinalities[place], width) for place, width in zip(self.embedded, widths, strict=True)
-        )
-        self.offsets = nn.ModuleList(nn.Embedding(cardinalities[place], 1, padding_idx=0) for place in self.shifting)
-        for embedding in self.embeddings:
+        embeddings = [nn.Embedding(cardinalities[p], width) for p, width in zip(self.embedded, widths, strict=True)]
+        offsets = [nn.Embedding(cardinalities[place], 1, padding_idx=0) for place in self.shifting]
+        for embedding in embeddings:
             nn.init.normal_(embedding.weight, std=0.05)
-        for offset in self.offsets:
+        for offset in offsets:
             nn.init.zeros_(offset.weight)
+        self.embeddings, self.offsets = nn.ModuleList(embeddings), nn.ModuleList(offsets)
         self.register_buffer("knots", torch.tensor(KNOTS), persistent=False)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.offset_dropout = nn.Dropout(offset_dropout)

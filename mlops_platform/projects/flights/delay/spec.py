@@ -33,8 +33,9 @@ FLIGHT_DELAY = Model(
     context=columns(
         "float32", "departure_sin", "departure_cos", "arrival_sin", "arrival_cos", "departure_minute", "weekday_sin",
         "weekday_cos", "distance", "scheduled_minutes",
-    ),
-    categories=("carrier", "origin", "dest"),
+    )
+    + columns("string", "flight_number"),
+    categories=("carrier", "origin", "dest", "flight_number"),
     carried=columns("int64", "hour_of_day"),
     slices=("origin", "carrier", "hour_of_day"),
     split=Split(holdout="1mo", validation="14d", embargo="1d"),
@@ -42,7 +43,8 @@ FLIGHT_DELAY = Model(
         module="mlops_platform.projects.flights.delay.module:FlightDelayNet",
         epochs=4,
         batch_size=1024,
-        learning_rate=3e-3,
+        learning_rate=2e-3,
+        weight_decay=0.1,
     ),
     compute=Compute(threads=2),
     gate=Gate(metric="roc_auc", baseline_margin=0.005, champion_margin=0.0, max_calibration_error=0.08),
