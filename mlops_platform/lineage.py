@@ -16,9 +16,9 @@ from mlops_platform.datasets.checks import dataset_checks
 from mlops_platform.evaluation.assets import evaluation_asset, gate_asset
 from mlops_platform.evaluation.checks import evaluation_checks
 from mlops_platform.features.assets import feast_registry_asset, feature_table_asset, online_asset
-from mlops_platform.features.checks import feature_table_checks
+from mlops_platform.features.checks import feature_table_checks, online_checks, registry_checks
 from mlops_platform.registry.assets import champion_asset, registered_model_asset
-from mlops_platform.registry.checks import registry_checks
+from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.resources.compute import ComputeResource
 from mlops_platform.resources.mlflow import MlflowResource
 from mlops_platform.resources.station import Stations
@@ -26,6 +26,7 @@ from mlops_platform.serving.assets import predictions_asset
 from mlops_platform.serving.checks import predictions_checks
 from mlops_platform.sources.assets import raw_table_asset
 from mlops_platform.sources.checks import raw_table_checks
+from mlops_platform.sources.sensors import landing_sensor
 from mlops_platform.spec import Model, Project
 from mlops_platform.training.assets import checkpoint_asset
 from mlops_platform.training.checks import checkpoint_checks
@@ -43,14 +44,12 @@ def build_definitions(project: Project) -> dg.Definitions:
     assets = [*table_assets(project), *(asset for model in project.models for asset in model_assets(project, model))]
     checks = [*table_checks(project), *(check for model in project.models for check in model_checks(project, model))]
     mlflow = MlflowResource()
+    everything = f"{project.name}_everything"
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[
-            dg.define_asset_job(
-                f"{project.name}_everything", description="The whole graph, from landing to predictions."
-            )
-        ],
+        jobs=[dg.define_asset_job(everything, description="The whole graph, from landing to predictions.")],
+        sensors=[landing_sensor(project, everything)],
         resources={"stations": Stations(mlflow=mlflow), "mlflow": mlflow, "compute": ComputeResource()},
         executor=dg.in_process_executor,
     )
@@ -79,6 +78,8 @@ def table_checks(project: Project) -> Iterator[dg.AssetChecksDefinition]:
     """What must hold of tables."""
     yield from (raw_table_checks(project, table) for table in project.raw_tables)
     yield from (feature_table_checks(project, table) for table in project.feature_tables)
+    yield registry_checks(project)
+    yield online_checks(project)
 
 
 def model_checks(project: Project, model: Model) -> Iterator[dg.AssetChecksDefinition]:
@@ -86,7 +87,7 @@ def model_checks(project: Project, model: Model) -> Iterator[dg.AssetChecksDefin
     yield dataset_checks(project, model)
     yield checkpoint_checks(project, model)
     yield from _many(evaluation_checks(project, model))
-    yield from registry_checks(project, model)
+    yield from model_registry_checks(project, model)
     yield predictions_checks(project, model)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.mlflow import tracked_content
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import Model, Project
 
@@ -58,6 +59,7 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             },
             work=work,
             show=_show,
+            track=lambda artifact: tracked_content(artifact.manifest.content),
         )  # fmt: skip
 
     return dataset

@@ -17,7 +17,7 @@ from mlops_platform.evaluation.figures import (
 )
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.history import PromotionHistory
-from mlops_platform.resources.mlflow import Tracked
+from mlops_platform.resources.mlflow import Tracked, tracked_content
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
 
@@ -96,6 +96,7 @@ def gate_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             inputs={"evaluation": judged.manifest.digest},
             work=work,
             show=_show_verdict,
+            track=lambda artifact: tracked_content(artifact.manifest.content),
         )
 
     return gate

@@ -7,8 +7,6 @@ import dagster as dg
 from mlops_platform.resources.station import Stations
 from mlops_platform.spec import FeatureTable, Project
 
-HIGHEST_NULL_RATE = 0.5
-
 
 def feature_table_checks(project: Project, table: FeatureTable) -> dg.AssetChecksDefinition:
     """Both times present and in order, one row a key and time (blocking); null rates."""
@@ -19,7 +17,7 @@ def feature_table_checks(project: Project, table: FeatureTable) -> dg.AssetCheck
         dg.AssetCheckSpec("rows_are_unique", asset=key, blocking=True,
                           description="one row for each key, event timestamp and known timestamp"),
         dg.AssetCheckSpec("null_rates", asset=key,
-                          description=f"no column has more than {HIGHEST_NULL_RATE:.0%} nulls"),
+                          description=f"no column has more than {table.highest_null_rate:.0%} nulls"),
     ]  # fmt: skip
 
     @dg.multi_asset_check(specs=specs, name=f"{project.name}__{table.name}__features_checks")
@@ -44,8 +42,62 @@ def feature_table_checks(project: Project, table: FeatureTable) -> dg.AssetCheck
                                   metadata={"rows": found["rows"], "repeated_rows": found["repeated"]})  # fmt: skip
         rates = {name: found[f"null_{name}"] or 0.0 for name in names}
         yield dg.AssetCheckResult(
-            check_name="null_rates", asset_key=key, passed=max(rates.values()) <= HIGHEST_NULL_RATE,
+            check_name="null_rates", asset_key=key, passed=max(rates.values()) <= table.highest_null_rate,
             severity=dg.AssetCheckSeverity.WARN, metadata={f"null_rate_{name}": rate for name, rate in rates.items()},
         )  # fmt: skip
+
+    return checks
+
+
+def registry_checks(project: Project) -> dg.AssetChecksDefinition:
+    """What Feast has registered is what was declared (blocking)."""
+    key = dg.AssetKey([project.name, "feast", "registry"])
+    spec = dg.AssetCheckSpec(
+        "views_are_registered",
+        asset=key,
+        blocking=True,
+        description="every declared view and service is in the registry",
+    )
+
+    @dg.multi_asset_check(specs=[spec], name=f"{project.name}__feast__registry_checks")
+    def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
+        from mlops_platform.resources.feast import FeastDoor
+
+        store = FeastDoor(stations.home, project).store({})
+        found = {view.name for view in store.list_feature_views()} | {s.name for s in store.list_feature_services()}
+        wanted = {table.name for table in project.feature_tables} | {m.feature_service for m in project.models}
+        yield dg.AssetCheckResult(
+            check_name=spec.name,
+            asset_key=key,
+            passed=wanted <= found,
+            metadata={"registered": sorted(found), "missing": sorted(wanted - found)},
+        )
+
+    return checks
+
+
+def online_checks(project: Project) -> dg.AssetChecksDefinition:
+    """The online store answers with the newest offline rows."""
+    key = dg.AssetKey([project.name, "feast", "online"])
+    spec = dg.AssetCheckSpec(
+        "online_equals_offline", asset=key, description="for one key of each view, both stores give the same values"
+    )
+
+    @dg.multi_asset_check(specs=[spec], name=f"{project.name}__feast__online_checks")
+    def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
+        from mlops_platform.features.online import differing_values
+        from mlops_platform.resources.feast import FeastDoor
+
+        tables = {
+            table: stations.input(f"{project.name}/{table.name}/features").manifest.delta
+            for table in project.feature_tables
+        }
+        different = differing_values(FeastDoor(stations.home, project), tables)
+        yield dg.AssetCheckResult(
+            check_name=spec.name,
+            asset_key=key,
+            passed=not different,
+            metadata={"views": len(tables), "different": dg.MetadataValue.json(different)},
+        )
 
     return checks

@@ -9,6 +9,7 @@ import polars as pl
 from mlops_platform.manifest import TableRef
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.feast import FeastDoor
+from mlops_platform.spec import FeatureTable
 
 
 def bring_online(feast: FeastDoor, tables: Mapping[str, TableRef], digests: Mapping[str, str]) -> dict[str, Any]:
@@ -31,3 +32,23 @@ def bring_online(feast: FeastDoor, tables: Mapping[str, TableRef], digests: Mapp
         feast.materialize({name: table}, first - timedelta(seconds=1), last)
         newest[name] = last.isoformat()
     return {"newest": newest, "tables": dict(digests)}
+
+
+def differing_values(feast: FeastDoor, tables: Mapping[FeatureTable, TableRef]) -> dict[str, list[Any]]:
+    """Compares, for the newest row of each table, what the online store answers for its key.
+
+    Returns:
+        The online and the offline value of each feature that differs, by ``table:column``.
+    """
+    store = feast.store({})
+    different: dict[str, list[Any]] = {}
+    for table, ref in tables.items():
+        names = [column.name for column in table.columns]
+        rows = DeltaDoor(feast.home.root / ref.path).scan(ref.version)
+        keyed = rows.filter(pl.all_horizontal(pl.col(key).is_not_null() for key in table.keys))
+        newest = keyed.sort("event_timestamp", "known_timestamp").tail(1).collect().row(0, named=True)
+        answer = store.get_online_features(
+            features=[f"{table.name}:{name}" for name in names], entity_rows=[{key: newest[key] for key in table.keys}]
+        ).to_dict()
+        different |= {f"{table.name}:{n}": [answer[n][0], newest[n]] for n in names if answer[n][0] != newest[n]}
+    return different

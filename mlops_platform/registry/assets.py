@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.mlflow import tracked_content
 from mlops_platform.resources.station import Made, Stations, actor
 from mlops_platform.spec import Model, Project
 
@@ -67,6 +68,7 @@ def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinitio
                     "evaluation": evaluation.manifest.digest},
             work=work,
             show=_show_version,
+            track=lambda artifact: tracked_content(artifact.manifest.content),
             redo=not door.exists,
         )  # fmt: skip
 
@@ -120,6 +122,7 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
                     "history": history.head_before(gate.digest)},
             work=work,
             show=_show_champion,
+            track=lambda artifact: tracked_content(artifact.manifest.content),
         )  # fmt: skip
 
     return champion

@@ -10,7 +10,7 @@ from mlops_platform.spec import Model, Project
 LARGEST_DIFFERENCE = 1e-6
 
 
-def registry_checks(project: Project, model: Model) -> list[dg.AssetChecksDefinition]:
+def model_registry_checks(project: Project, model: Model) -> list[dg.AssetChecksDefinition]:
     """Signature and scores as MLflow's users get them; a champion is live, and the alias says the same."""
     return [_registered_checks(project, model), _champion_checks(project, model)]
 

@@ -16,7 +16,7 @@ class Home:
     """Paths under one home; deleting the folder resets everything.
 
     Attributes:
-        path: ``MLOPS_HOME``, by default ``.mlops`` in the current folder; also ``DAGSTER_HOME``.
+        path: ``MLOPS_HOME``, or else ``DAGSTER_HOME``, by default ``.mlops`` in the current folder.
         environment: ``MLOPS_ENV``, by default ``dev``; part of every path below.
     """
 
@@ -25,7 +25,7 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """The home that ``MLOPS_HOME`` and ``MLOPS_ENV`` name.
+        """The home that ``MLOPS_HOME``, or else ``DAGSTER_HOME``, and ``MLOPS_ENV`` name.
 
         Raises:
             PlatformError: ``MLOPS_ENV`` is not one of dev, staging, prod.
@@ -37,7 +37,8 @@ class Home:
                 found=f"MLOPS_ENV={environment!r}",
                 remedy="export MLOPS_ENV=dev",
             )
-        return cls(Path(os.environ.get("MLOPS_HOME", ".mlops")).absolute(), environment)
+        path = os.environ.get("MLOPS_HOME") or os.environ.get("DAGSTER_HOME") or ".mlops"
+        return cls(Path(path).absolute(), environment)
 
     @property
     def root(self) -> Path:

@@ -46,6 +46,17 @@ class Tracked:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+def tracked_content(content: Mapping[str, Any]) -> Tracked:
+    """The numbers of an artifact's content, nested names joined by dots, as metrics."""
+    metrics: dict[str, float] = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            metrics |= {f"{name}.{inner}": number for inner, number in tracked_content(value).metrics.items()}
+        elif isinstance(value, int | float):
+            metrics[name] = float(value)
+    return Tracked(metrics=metrics)
+
+
 @dataclass(frozen=True)
 class MlflowDoor:
     """MLflow's tracking store and registry for one project.

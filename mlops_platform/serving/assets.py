@@ -9,6 +9,7 @@ import dagster as dg
 from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest, digest_of
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.mlflow import tracked_content
 from mlops_platform.resources.source_code import closure
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import Model, Project
@@ -57,6 +58,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             inputs=inputs,
             work=work,
             show=_show,
+            track=lambda artifact: tracked_content(artifact.manifest.content),
         )
 
     return predictions

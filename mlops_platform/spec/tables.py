@@ -90,6 +90,7 @@ class FeatureTable:
         lookback: The longest span of raw rows before a feature row that it can depend on.
         window: The longest window of its statistics; a dataset's embargo must be at least as long.
         ttl: How old a feature row may be at the prediction time; None: no limit.
+        highest_null_rate: Share of nulls in a column from which a check warns.
         partition: ``month``: computed month by month from the months that changed; ``whole``: as one piece.
     """
 
@@ -101,6 +102,7 @@ class FeatureTable:
     lookback: str | None = None
     window: str | None = None
     ttl: str | None = None
+    highest_null_rate: float = 0.5
     partition: Literal["month", "whole"] = "month"
     description: str = ""
 
@@ -109,6 +111,8 @@ class FeatureTable:
         require_name("FeatureTable.name", self.name)
         require_reference(f"{where}.compute", self.compute)
         require(bool(self.columns), f"{where}.columns", self.columns, "at least one column", "name its features")
+        rate = self.highest_null_rate
+        require(0 <= rate <= 1, f"{where}.highest_null_rate", rate, "a share from 0 to 1", "0.5 is usual")
         for name in ("lookback", "window", "ttl"):
             if getattr(self, name) is not None:
                 duration(getattr(self, name), name=f"{where}.{name}")

@@ -1,6 +1,6 @@
 """What became known about flights, and exact rolling sums over it.
 
-A row of `flights` tells how the departure went: it left, late by so many minutes, or it was cancelled. That is *true* at
+A row of `flights` tells how the departure went: it left, late by so many minutes, or was cancelled. That is *true* at
 its `event` and *known* from its `start` on:
 
 | fact | event | start in the first version of the row | start in a corrected version |

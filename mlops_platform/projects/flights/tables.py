@@ -141,6 +141,8 @@ def _delays(name: str, keys: tuple[str, ...], whose: str) -> FeatureTable:
         # The longest window, and 48 hours for the longest delay of a flight.
         lookback="72h",
         ttl="7d",
+        # Half of the rows tell that a key's last flight left a window: there is nothing to average then.
+        highest_null_rate=0.8,
         description=f"departure delays and cancellations {whose}, over the last 1, 3 and 24 hours",
     )
 
