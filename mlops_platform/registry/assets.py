@@ -1,12 +1,14 @@
 """The registered model and the champion as Dagster assets."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from mlops_platform.resources.artifacts import Artifact
-from mlops_platform.resources.mlflow import tracked_content
+from mlops_platform.resources.mlflow import MlflowDoor, tracked_content
 from mlops_platform.resources.station import Made, Stations, actor
 from mlops_platform.spec import Model, Project
 
@@ -23,10 +25,7 @@ def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinitio
         description=f"Registered model {project.name}.{model.name}: a version of the checkpoint, alias challenger.",
     )
     def registered_model(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
-        import polars as pl
-
-        from mlops_platform.registry.package import package_agrees, write_package
-        from mlops_platform.registry.versions import register, registered_name
+        from mlops_platform.registry.versions import registered_name
 
         prefix = f"{project.name}/{model.name}"
         dataset, checkpoint, evaluation = (
@@ -36,28 +35,8 @@ def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinitio
         name = registered_name(project.name, model.name)
 
         def work(folder: Path) -> Made:
-            examples = pl.read_parquet(dataset.file("holdout.parquet"), n_rows=100)
-            package = folder / "model"
-            write_package(checkpoint, examples, package)
-            agreement = package_agrees(package, checkpoint, examples)
-            source = stations.home.mlflow / "models" / checkpoint.folder.name
-            if not source.is_dir():
-                _copy_whole(package, source)
-            tags = {
-                "mlops.dataset": dataset.manifest.digest,
-                "mlops.evaluation": evaluation.manifest.digest,
-                "mlops.code": checkpoint.manifest.recipe.code,
-                "mlops.git_revision": checkpoint.manifest.produced.git_revision or "not recorded",
-                "mlops.environment": stations.home.environment,
-                "mlops.correlation_id": checkpoint.manifest.produced.correlation_id,
-                "dagster_run_id": checkpoint.manifest.produced.run_id,
-                "feast.feature_service": model.feature_service,
-                "feast.feature_views": ",".join(project.feature_columns(model)),
-            }
-            version = register(door, name, source, checkpoint.manifest.digest, tags)
-            content = {"name": name, "version": version, "checkpoint": checkpoint.manifest.digest,
-                       "dataset": dataset.manifest.digest, **agreement}  # fmt: skip
-            return Made(content=content)
+            tags = _tags(project, model, stations, dataset, checkpoint, evaluation)
+            return Made(content=_register(stations, door, name, dataset, checkpoint, tags, folder))
 
         return stations.make(
             context,
@@ -73,6 +52,56 @@ def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinitio
         )  # fmt: skip
 
     return registered_model
+
+
+def _register(
+    stations: Stations,
+    door: MlflowDoor,
+    name: str,
+    dataset: Artifact,
+    checkpoint: Artifact,
+    tags: Mapping[str, str],
+    folder: Path,
+) -> dict[str, Any]:
+    """Packages the checkpoint, compares the package with it, and registers it; returns the station's content."""
+    import polars as pl
+
+    from mlops_platform.registry.package import package_agrees, write_package
+    from mlops_platform.registry.versions import register
+
+    examples = pl.read_parquet(dataset.file("holdout.parquet"), n_rows=100)
+    package = folder / "model"
+    write_package(checkpoint, examples, package)
+    agreement = package_agrees(package, checkpoint, examples)
+    source = stations.home.mlflow / "models" / checkpoint.folder.name
+    if not source.is_dir():
+        _copy_whole(package, source)
+    version = register(door, name, source, checkpoint.manifest.digest, tags)
+    digests = {"checkpoint": checkpoint.manifest.digest, "dataset": dataset.manifest.digest}
+    return {"name": name, "version": version, **digests, **agreement}
+
+
+def _tags(
+    project: Project,
+    model: Model,
+    stations: Stations,
+    dataset: Artifact,
+    checkpoint: Artifact,
+    evaluation: Artifact,
+) -> dict[str, str]:
+    """Tags of a model version; those of Feast are named as its own MLflow integration names them."""
+    produced = checkpoint.manifest.produced
+    return {
+        "mlops.dataset": dataset.manifest.digest,
+        "mlops.evaluation": evaluation.manifest.digest,
+        "mlops.code": checkpoint.manifest.recipe.code,
+        "mlops.git_revision": produced.git_revision or "not recorded",
+        "mlops.environment": stations.home.environment,
+        "mlops.correlation_id": produced.correlation_id,
+        "dagster_run_id": produced.run_id,
+        "feast.feature_service": model.feature_service,
+        "feast.feature_views": ",".join(project.feature_columns(model)),
+    }
 
 
 def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:

@@ -17,7 +17,12 @@ from typing import Any
 from mlops_platform.manifest import digest_bytes, digest_of
 
 _PLATFORM = "mlops_platform"
-_DISTRIBUTIONS = {"sklearn": "scikit-learn", "pytorch_lightning": "pytorch-lightning", "yaml": "PyYAML"}
+_DISTRIBUTIONS = {
+    "sklearn": "scikit-learn",
+    "pytorch_lightning": "pytorch-lightning",
+    "yaml": "PyYAML",
+    "PIL": "pillow",
+}
 
 
 @dataclass(frozen=True)

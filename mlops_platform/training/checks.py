@@ -6,7 +6,6 @@ import dagster as dg
 
 from mlops_platform.resources.station import Stations
 from mlops_platform.spec import Model, Project
-from mlops_platform.training.evidence import findings
 
 _CHECKS = {
     "loss_is_finite": (True, "Every loss of every epoch is a number."),
@@ -26,6 +25,9 @@ def checkpoint_checks(project: Project, model: Model) -> dg.AssetChecksDefinitio
 
     @dg.multi_asset_check(name=f"{project.name}__{model.name}__checkpoint_checks", specs=specs)
     def checks(stations: Stations) -> Iterator[dg.AssetCheckResult]:
+        # Scoring brings numpy and polars, which loading the code location does without.
+        from mlops_platform.training.evidence import findings
+
         artifact = stations.input("/".join(key.path))
         found = findings(artifact, artifact.folder, tuple(artifact.manifest.files))
         for name, (blocking, _) in _CHECKS.items():

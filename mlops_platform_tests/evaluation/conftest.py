@@ -18,6 +18,7 @@ from mlops_platform.manifest import Manifest, Produced, Recipe, digest_file
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 from mlops_platform.resources.history import Move, PromotionHistory
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.mlflow import MlflowResource
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Stations
 from mlops_platform.spec import Examples, FeatureTable, Model, Network, Project, RawTable, columns
@@ -40,8 +41,8 @@ def _rows(count: int, start: datetime, seed: int) -> pl.DataFrame:
             "id": [f"{seed}-{i}" for i in range(count)],
             "place": random.choice(["x", "y", "z", "rare"], count, p=[0.5, 0.3, 0.19, 0.01]),
             "event_timestamp": event,
-            "a": pl.Series(a, dtype=pl.Float32),
-            "b": pl.Series(b, dtype=pl.Float32).set(pl.Series(random.random(count) < 0.02), None),
+            "facts__a": pl.Series(a, dtype=pl.Float32),
+            "facts__b": pl.Series(b, dtype=pl.Float32).set(pl.Series(random.random(count) < 0.02), None),
             "label": pl.Series(label.astype(np.int8)),
             "label_known_timestamp": [at + timedelta(hours=1) for at in event],
         }
@@ -128,7 +129,7 @@ class Lab:
         def fill(folder: Path) -> None:
             _program(folder / "program.onnx", signal, broken=broken)
             vocabulary = {"name": "place", "dtype": "string", "values": ["x", "y", "z"]}
-            encoding = {"format": 1, "numeric": ["a", "b"], "vocabularies": [vocabulary], "network": {}}
+            encoding = {"format": 1, "numeric": ["facts__a", "facts__b"], "vocabularies": [vocabulary], "network": {}}
             (folder / "scoring.json").write_text(json.dumps(encoding))
             epoch = {"train_loss": 0.6, "validation_loss": 0.61, "validation_auc": 0.7}
             (folder / "curves.json").write_text(json.dumps([{"epoch": i, **epoch} for i in range(3)]))
@@ -154,7 +155,7 @@ class Lab:
         definitions = dg.Definitions(
             assets=[evaluation_asset(self.project, model), gate_asset(self.project, model)],
             asset_checks=evaluation_checks(self.project, model),
-            resources={"stations": Stations(path=str(self.home.path), environment="dev")},
+            resources={"stations": Stations(path=str(self.home.path), environment="dev", mlflow=MlflowResource())},
             jobs=[dg.define_asset_job("judge", dg.AssetSelection.all())],
         )
         with dg.DagsterInstance.ephemeral() as instance:

@@ -20,6 +20,8 @@ ENGINES = (
     "sklearn",
     "matplotlib",
     "onnxruntime",
+    "polars",
+    "numpy",
 )
 
 

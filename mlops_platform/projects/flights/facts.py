@@ -85,7 +85,9 @@ def rolling_sums(
     left a window matter as much as rows for what came: without them, the last sums before a quiet night hold until
     morning.
     """
-    known = facts.filter(pl.all_horizontal(pl.col(key).is_not_null() for key in keys))
+    # Cached: each window reads the facts twice.
+    needed = facts.select(*keys, "start", "event", "superseded", *measures).cache()
+    known = needed.filter(pl.all_horizontal(pl.col(key).is_not_null() for key in keys))
     start = next_tick(pl.col("start"))
     changes = []
     for name, window in windows.items():

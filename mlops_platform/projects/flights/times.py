@@ -77,11 +77,9 @@ def is_diverted() -> pl.Expr:
 
 def _next_wall_clock(after: pl.Expr, hhmm: pl.Expr) -> pl.Expr:
     """The first moment after `after` (UTC) at which the clock at `dest` shows `hhmm`, UTC."""
-    chain: pl.Expr = pl.lit(None, dtype=pl.Datetime("us", "UTC"))
     zone = zone_of(pl.col("dest"))
-    for name in AIRPORTS_OF_ZONE:
-        chain = pl.when(zone == name).then(_next_wall_clock_in(name, after, hhmm)).otherwise(chain)
-    return chain
+    # Each zone converts its own rows only: the others are null there, and converting is what costs.
+    return pl.coalesce(_next_wall_clock_in(n, pl.when(zone == n).then(after), hhmm) for n in AIRPORTS_OF_ZONE)
 
 
 def _next_wall_clock_in(zone: str, after: pl.Expr, hhmm: pl.Expr) -> pl.Expr:
