@@ -34,8 +34,8 @@ def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
         (USUAL.with_columns(label=pl.lit(1, dtype=pl.Int8)), TrainingError, "40 rows of label 1"),
         (USUAL.with_columns(label=pl.lit(None, dtype=pl.Int8)), TrainingError, "rows of label None"),
         (USUAL.drop("label"), TrainingError, "column label"),
-        (USUAL.drop("level"), InputError, "columns level"),
-        (USUAL.with_columns(size=pl.lit("large")), InputError, "numeric column size"),
+        (USUAL.drop("shelves__level"), InputError, "columns shelves__level"),
+        (USUAL.with_columns(shelves__size=pl.lit("large")), InputError, "numeric column shelves__size"),
         (USUAL.with_columns(colour=pl.lit(0.5)), InputError, "category colour"),
     ],
 )

@@ -39,7 +39,7 @@ def test_the_scorer_gives_what_torch_gives(checkpoint: Artifact) -> None:
     normaliser = Normaliser(torch.zeros(len(NUMERIC)), torch.ones(len(NUMERIC)))
     program = ScoringProgram(normaliser, Tiny(numeric=normaliser.width, cardinalities=encoding.cardinalities))
     program.load_state_dict(load_file(checkpoint.file("weights.safetensors")))
-    frame = rows(200, seed=7).with_columns(size=pl.col("size") * 1e6, colour=pl.lit("never seen"))
+    frame = rows(200, seed=7).with_columns(pl.col("shelves__size") * 1e6, colour=pl.lit("never seen"))
     numeric, categories = encoding.encode(frame)
     with torch.inference_mode():
         expected = program.eval()(torch.from_numpy(numeric), torch.from_numpy(categories)).numpy()

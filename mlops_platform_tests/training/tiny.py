@@ -21,7 +21,7 @@ from mlops_platform.training.checks import checkpoint_checks
 
 _HERE = "mlops_platform_tests.training.tiny"
 NETWORKS = "mlops_platform_tests.training.networks"
-NUMERIC = ("size", "level", "flat")
+NUMERIC = ("shelves__size", "shelves__level", "shelves__flat")
 CATEGORIES = ("colour", "shelf")
 SPLITS = {"train": 300, "validation": 100, "holdout": 50}
 
@@ -38,15 +38,15 @@ def rows(count: int, seed: int) -> pl.DataFrame:
         {
             "item_id": [f"{seed}-{index}" for index in range(count)],
             "event_timestamp": [start + timedelta(hours=index) for index in range(count)],
-            "size": size,
-            "level": pl.Series(chance.integers(0, 5, count), dtype=pl.Int32),
-            "flat": pl.Series([0.1] * count, dtype=pl.Float32),
+            "shelves__size": size,
+            "shelves__level": pl.Series(chance.integers(0, 5, count), dtype=pl.Int32),
+            "shelves__flat": pl.Series([0.1] * count, dtype=pl.Float32),
             "colour": colour,
             "shelf": pl.Series(chance.integers(3, 6, count), dtype=pl.Int64),
             "label": pl.Series(label).cast(pl.Int8),
             "label_known_timestamp": [start + timedelta(hours=index + 1) for index in range(count)],
         }
-    ).with_columns(pl.when(known).then(pl.col(name)) for name in ("level", "colour"))
+    ).with_columns(pl.when(known).then(pl.col(name)) for name in ("shelves__level", "colour"))
 
 
 def items(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -62,7 +62,7 @@ def network(name: str = "Tiny", **recipe: int | float) -> Network:
 def project(folder: Path, net: Network) -> Project:
     """A project of one model."""
     (folder / "feature_store.yaml").touch()
-    numbers = columns("float64", *NUMERIC)
+    numbers = columns("float64", *(name.removeprefix("shelves__") for name in NUMERIC))
     raw = RawTable(name="items", columns=(*numbers, *columns("string", "item_id", *CATEGORIES)), key=("item_id",),
                    times=f"{_HERE}:items")  # fmt: skip
     table = FeatureTable(name="shelves", source="items", compute=f"{_HERE}:items", keys=CATEGORIES, columns=numbers)
