@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_platform.manifest import short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.mlflow import MlflowDoor, tracked_content
 from mlops_platform.resources.station import Made, Stations, actor
@@ -76,7 +77,15 @@ def _register(
     source = stations.home.mlflow / "models" / checkpoint.folder.name
     if not source.is_dir():
         _copy_whole(package, source)
-    version = register(door, name, source, checkpoint.manifest.digest, tags)
+    version = register(
+        door,
+        name,
+        source,
+        checkpoint.manifest.digest,
+        tags,
+        run_id=stations.tracked_run(checkpoint),
+        description=f"checkpoint {short(checkpoint.manifest.digest)} of dataset {short(dataset.manifest.digest)}",
+    )
     digests = {"checkpoint": checkpoint.manifest.digest, "dataset": dataset.manifest.digest}
     return {"name": name, "version": version, **digests, **agreement}
 
@@ -171,7 +180,7 @@ def _copy_whole(package: Path, target: Path) -> None:
 
 def _show_version(artifact: Artifact) -> dict[str, object]:
     content = artifact.manifest.content
-    return {"name": content["name"], "version": int(content["version"]), "checkpoint": content["checkpoint"]}
+    return {"name": content["name"], "version": int(content["version"]), "checkpoint": short(content["checkpoint"])}
 
 
 def _show_champion(artifact: Artifact) -> dict[str, object]:

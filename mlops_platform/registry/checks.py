@@ -59,8 +59,8 @@ def _champion_checks(project: Project, model: Model) -> dg.AssetChecksDefinition
         alias = alias_version(stations.tracking(project.name), registered_name(project.name, model.name), CHAMPION)
         yield dg.AssetCheckResult(
             check_name="alias_matches_history", asset_key=key, passed=alias == said,
-            metadata={"alias": alias or "none", "history": said or "none",
-                      "remedy": "materialize the champion: it points the alias where the history says"},
+            description=None if alias == said else "materialize the champion: the alias then follows the history",
+            metadata={"alias": alias or "none", "history": said or "none"},
         )  # fmt: skip
 
     return checks

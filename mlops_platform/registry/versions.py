@@ -14,7 +14,16 @@ def registered_name(project: str, model: str) -> str:
     return f"{project}.{model}"
 
 
-def register(door: MlflowDoor, name: str, package: Path, checkpoint: str, tags: Mapping[str, str]) -> str:
+def register(
+    door: MlflowDoor,
+    name: str,
+    package: Path,
+    checkpoint: str,
+    tags: Mapping[str, str],
+    *,
+    run_id: str | None,
+    description: str,
+) -> str:
     """The version of a checkpoint, made if there is none, with the alias ``challenger``.
 
     Args:
@@ -23,6 +32,8 @@ def register(door: MlflowDoor, name: str, package: Path, checkpoint: str, tags: 
         package: MLmodel folder.
         checkpoint: Digest of the checkpoint.
         tags: Of the version.
+        run_id: MLflow run of the training.
+        description: Of the version, for people.
     """
     from mlflow.exceptions import MlflowException
 
@@ -34,7 +45,10 @@ def register(door: MlflowDoor, name: str, package: Path, checkpoint: str, tags: 
     found = version_of(door, name, checkpoint)
     if found is None:
         every = {**tags, CHECKPOINT_TAG: checkpoint}
-        found = str(door.client.create_model_version(name, source=str(package), tags=every).version)
+        version = door.client.create_model_version(
+            name, source=str(package), run_id=run_id, tags=every, description=description
+        )
+        found = str(version.version)
     door.client.set_registered_model_alias(name, CHALLENGER, found)
     return found
 

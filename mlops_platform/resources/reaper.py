@@ -10,7 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 
-_PROCESS = "mlops/process"
+# The prefix keeps the tag out of the runs page.
+_PROCESS = ".dagster/mlops_process"
 _OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import getpass
 import json
+import math
 import os
 import shutil
 import sys
@@ -100,6 +101,14 @@ class Stations(dg.ConfigurableResource):
         """MLflow for one project."""
         return self.mlflow.door(self.home, project)
 
+    def tracked_run(self, artifact: Artifact) -> str | None:
+        """MLflow run in which an artifact was recorded, if it was."""
+        note = self._note(artifact)
+        return json.loads(note.read_bytes())["run_id"] if note.is_file() else None
+
+    def _note(self, artifact: Artifact) -> Path:
+        return self.home.mlflow / "runs" / f"{artifact.folder.name}.json"
+
     def input(self, station: str) -> Artifact:
         """The artifact that an upstream station stands for now."""
         return Refs(self.home).read(station)
@@ -147,7 +156,8 @@ class Stations(dg.ConfigurableResource):
         artifact = found or self._work(context, kind, recipe, work, begun)
         Refs(self.home).write(artifact.manifest)
         seconds = time.perf_counter() - begun
-        metadata = {**_metadata(artifact, found is not None, seconds), **(show(artifact) if show else {})}
+        told = {name: _readable(value) for name, value in (show(artifact) if show else {}).items()}
+        metadata = {**told, **_metadata(artifact, found is not None, seconds)}
         if track is not None:
             metadata["mlflow_run"] = dg.MetadataValue.url(self._tracked(context, artifact, track))
         whole = time.perf_counter() - begun
@@ -190,7 +200,7 @@ class Stations(dg.ConfigurableResource):
                  track: Callable[[Artifact], Tracked]) -> str:  # fmt: skip
         """Link to the MLflow run of an artifact; the run is written if none was, say because a process died."""
         manifest = artifact.manifest
-        note = self.home.root / "mlflow" / "runs" / f"{manifest.digest.removeprefix('sha256:')}.json"
+        note = self._note(artifact)
         if note.is_file():
             return json.loads(note.read_bytes())["url"]
         door = self.tracking(context.asset_key.path[0])
@@ -223,16 +233,20 @@ def _tell(progress: Progress) -> None:
 def _metadata(artifact: Artifact, hit: bool, seconds: float) -> dict[str, Any]:
     manifest = artifact.manifest
     shown: dict[str, Any] = {
-        "digest": manifest.digest,
-        "recipe": manifest.recipe.key,
         "memo": "hit" if hit else "made",
-        "seconds": seconds,
-        "manifest": dg.MetadataValue.path(str(artifact.folder / "manifest.json")),
-        "inputs": dg.MetadataValue.json({role: short(digest) for role, digest in manifest.recipe.inputs.items()}),
+        "seconds": round(seconds, 3),
+        "digest": short(manifest.digest),
+        "recipe": short(manifest.recipe.key),
+        "manifest": f"artifacts/{manifest.kind}/{artifact.folder.name[:12]}…/manifest.json",
     }
-    if "rows" in manifest.content:
+    if "rows" in manifest.content and manifest.kind != "checkpoint":
         shown["dagster/row_count"] = manifest.content["rows"]
     return shown
+
+
+def _readable(value: Any) -> Any:
+    """Six digits are what people read; the artifact keeps them all."""
+    return float(f"{value:.6g}") if isinstance(value, float) and math.isfinite(value) else value
 
 
 def table_schema(columns: list[tuple[str, str, str]]) -> dict[str, Any]:

@@ -41,8 +41,8 @@ def predictions_checks(project: Project, model: Model) -> dg.AssetChecksDefiniti
         yield dg.AssetCheckResult(
             check_name="there_is_something_to_answer", asset_key=key, passed=answers.height > 0,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"day": artifact.manifest.content["day"], "examples": answers.height,
-                      "remedy": f"land the {model.examples.upcoming_source} of that day"},
+            description=None if answers.height else f"land the {model.examples.upcoming_source} of that day",
+            metadata={"day": artifact.manifest.content["day"], "examples": answers.height},
         )  # fmt: skip
 
     return checks

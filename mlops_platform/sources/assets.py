@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from mlops_platform.manifest import short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import Project, RawTable
@@ -67,6 +68,7 @@ def _show(table: RawTable, artifact: Artifact) -> dict[str, object]:
              ("known_timestamp", "timestamp", "when we could know it, UTC")]  # fmt: skip
     return {
         "files": len(content["files"]),
+        "landed": dg.MetadataValue.json({name: short(digest) for digest, name in content["files"].items()}),
         "quarantined": content["quarantined"],
         **table_schema(described + times),
     }

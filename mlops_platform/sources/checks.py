@@ -1,6 +1,8 @@
 """What must hold of a raw table."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -74,25 +76,32 @@ def _quarantine(key: dg.AssetKey, refused: "pl.DataFrame", where: str) -> dg.Ass
 
 
 def _freshness(project: Project, table: RawTable, key: dg.AssetKey, stations: Stations) -> dg.AssetCheckResult:
-    months = {
-        other.name: max(found.manifest.delta.partitions, default="")
+    newest = {
+        other.name: at
         for other in project.raw_tables
-        if (found := Refs(stations.home).find(f"{project.name}/{other.name}/raw")) and found.manifest.table
+        if (found := Refs(stations.home).find(f"{project.name}/{other.name}/raw"))
+        and (at := _newest(stations.home.root / found.manifest.delta.path)) is not None
     }
-    if table.freshness is None:
-        shown = {"newest_month": months.get(table.name, ""), "declared": "never stale"}
-        return dg.AssetCheckResult(check_name="is_fresh", asset_key=key, passed=True, metadata=shown)
-    behind = _months_between(months.get(table.name, ""), max(months.values()))
-    allowed = duration(table.freshness).days / 31
+    here, latest = newest.get(table.name), max(newest.values(), default=None)
+    late = None if here is None or latest is None else latest - here
+    fresh = table.freshness is None or (late is not None and late <= duration(table.freshness))
     return dg.AssetCheckResult(
-        check_name="is_fresh", asset_key=key, passed=behind <= allowed, severity=dg.AssetCheckSeverity.WARN,
-        metadata={"newest_month": months.get(table.name, ""), "newest_month_of_project": max(months.values()),
-                  "months_behind": behind, "declared": table.freshness},
-    )  # fmt: skip
+        check_name="is_fresh",
+        asset_key=key,
+        passed=fresh,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "newest_known": "none" if here is None else here.isoformat(),
+            "days_behind_the_newest_table": 0.0 if late is None else round(late.total_seconds() / 86_400, 2),
+            "allowed": table.freshness or "any age",
+        },
+    )
 
 
-def _months_between(earlier: str, later: str) -> int:
-    if not earlier:
-        return 10_000
-    (year, month), (end_year, end_month) = (map(int, text.split("-")) for text in (earlier, later))
-    return (end_year - year) * 12 + end_month - month
+def _newest(path: Path) -> datetime | None:
+    """When the newest row of a table became known, UTC."""
+    import polars as pl
+
+    from mlops_platform.resources.delta import DeltaDoor
+
+    return DeltaDoor(path).scan().select(pl.col("known_timestamp").max()).collect().item()

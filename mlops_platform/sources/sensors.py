@@ -4,6 +4,7 @@ import json
 
 import dagster as dg
 
+from mlops_platform.manifest import digest_of
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Project
 
@@ -42,7 +43,7 @@ def landing_sensor(project: Project, job: str) -> dg.SensorDefinition:
         new = _not_ingested(project, home)
         if not new:
             return dg.SensorResult(skip_reason="all that landed is ingested", cursor=settled)
-        request = dg.RunRequest(run_key="landed:" + ",".join(new)[:200], tags={"mlops/new_files": str(len(new))})
+        request = dg.RunRequest(run_key=f"landed:{digest_of(new)}", tags={"mlops/new_files": str(len(new))})
         return dg.SensorResult(run_requests=[request], cursor=settled)
 
     return landing
