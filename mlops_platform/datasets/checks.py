@@ -84,7 +84,7 @@ def _leak(
     return dg.AssetCheckResult(
         check_name="nothing_leaks",
         asset_key=key,
-        passed=not report["leaking"],
+        passed=not report["leaking"] and report["changed_facts"] > 0,
         metadata={
             "times_tried": report["times"],
             "rows_compared": report["rows"],

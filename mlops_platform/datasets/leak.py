@@ -48,7 +48,9 @@ def remembered_report(
     Returns:
         ``times`` tried (ISO 8601), ``rows`` compared, ``changed_facts``, and ``leaking`` columns with their row counts.
     """
-    functions = [project.feature_table(name).compute for name in project.feature_columns(model)]
+    tables = [project.feature_table(name) for name in project.feature_columns(model)]
+    perturbations = [change for table in tables if (change := project.raw_table(table.source).perturb)]
+    functions = [*(table.compute for table in tables), *perturbations]
     code = closure("mlops_platform.datasets.leak:check_leak", *functions).digest
     key = digest_of([dataset.manifest.digest, code, {name: manifest.digest for name, manifest in raw.items()}])
     path = home.root / "checks" / "leak" / f"{key.removeprefix('sha256:')}.json"
@@ -101,7 +103,7 @@ def check_leak(project: Project, model: Model, examples: pl.DataFrame, raw: Mapp
         at: T, UTC.
     """
     event = pl.col("event_timestamp")
-    rows = examples.filter((event > at - _BEFORE) & (event <= at)).head(_SAMPLE)
+    rows = examples.filter((event > at - _BEFORE) & (event <= at)).tail(_SAMPLE)
     leaking: dict[str, int] = {}
     changed = 0
     for name, columns in project.feature_columns(model).items():

@@ -73,7 +73,10 @@ def divide(examples: pl.DataFrame, at: Boundaries) -> tuple[dict[str, pl.DataFra
     in_time = {"train": known < at.validation_start, "validation": known < at.holdout_start, "holdout": pl.lit(True)}
     parts = {name: examples.filter(within[name] & in_time[name]) for name in PARTS}
     purged = sum(examples.filter(within[name] & ~in_time[name]).height for name in PARTS)
-    left_out = {"purged": purged, "embargoed": examples.height - purged - sum(p.height for p in parts.values())}
+    gaps = event.is_between(at.train_end, at.validation_start, closed="left") | event.is_between(
+        at.validation_end, at.holdout_start, closed="left"
+    )
+    left_out = {"purged": purged, "embargoed": examples.filter(gaps).height}
     empty = [name for name, part in parts.items() if part.is_empty()]
     if empty:
         span = examples.select(first=event.min(), last=event.max()).row(0)

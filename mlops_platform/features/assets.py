@@ -6,6 +6,7 @@ import dagster as dg
 
 from mlops_platform.manifest import TableRef
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import FeatureTable, Project
 
@@ -33,9 +34,10 @@ def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefin
 
         def work(_: Path) -> Made:
             rows = DeltaDoor(home.root / raw.manifest.delta.path).scan(raw.manifest.delta.version)
-            made = compute_table(
-                table, resolve(table.compute), rows, raw.manifest.delta.partitions, closure(*code).digest, door
-            )
+            with exclusive(home, f"{project.name}.{table.name}.features"):
+                made = compute_table(
+                    table, resolve(table.compute), rows, raw.manifest.delta.partitions, closure(*code).digest, door
+                )
             context.log.info(f"{table.name}: computed {list(made.computed)}, kept {list(made.kept)}")
             measured = {"computed": list(made.computed), "kept": list(made.kept)}
             return Made(content={"rows": made.rows}, measured=measured, table=door.ref(home))
@@ -44,7 +46,12 @@ def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefin
             context,
             kind="features",
             code=code,
-            config={"columns": [repr(column) for column in table.columns], "keys": list(table.keys)},
+            config={
+                "columns": [repr(column) for column in table.columns],
+                "keys": list(table.keys),
+                "lookback": table.lookback,
+                "partition": table.partition,
+            },
             inputs={table.source: raw.manifest.digest},
             work=work,
             show=lambda artifact: _show(table, artifact),
@@ -78,6 +85,7 @@ def feast_registry_asset(project: Project) -> dg.AssetsDefinition:
             inputs=sources,
             work=lambda _: Made(content={"objects": door.apply()}),
             redo=not (stations.home.feast / "registry.db").is_file(),
+            outside=True,
             show=lambda artifact: {"objects": len(artifact.manifest.content["objects"])},
         )
 
@@ -113,6 +121,7 @@ def online_asset(project: Project) -> dg.AssetsDefinition:
             config={"views": sorted(tables)},
             inputs={**digests, "registry": registry.manifest.digest},
             redo=not any(stations.home.feast.glob("online*")),
+            outside=True,
             work=lambda _: Made(content=bring_online(FeastDoor(stations.home, project), refs, digests)),
         )
 

@@ -82,8 +82,17 @@ def _recipes(table: FeatureTable, raw: Mapping[str, str], code: str) -> dict[str
         return {_WHOLE: digest_of([declared, code, dict(raw)])}
     return {
         month: digest_of([declared, code, {m: raw[m] for m in raw if _touches(table, m, month)}])
-        for month in sorted(raw)
+        for month in _months(table, raw)
     }
+
+
+def _months(table: FeatureTable, raw: Mapping[str, str]) -> list[str]:
+    """Every month that raw rows can matter to: what leaves a window may do so a month after it came."""
+    if not raw:
+        return []
+    first, last = _bounds(min(raw))[0], _bounds(max(raw))[1] + _lookback(table) - timedelta(microseconds=1)
+    every = pl.datetime_range(first, last, "1mo", eager=True, time_unit="us", time_zone="UTC")
+    return every.dt.strftime("%Y-%m").to_list()
 
 
 def _touches(table: FeatureTable, raw_month: str, month: str) -> bool:

@@ -1,4 +1,4 @@
-"""Bringing feature tables online: only those whose rows changed."""
+"""Bringing feature tables online."""
 
 from collections.abc import Mapping
 from datetime import timedelta

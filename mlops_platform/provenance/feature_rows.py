@@ -93,7 +93,7 @@ def feature_row(home: Home, table: FeatureTable, names: list[str], example: dict
     if event is not None:
         rows = _raw_rows(home, table, keys, raw, event)
         source = SourceRows(table=table.source, version=raw.delta.version, files=by_file(rows, raw))
-        equal = _recomputes(table, names, keys, rows, event, values)
+        equal = _recomputes(table, names, keys, rows, (event, known), values)
     return FeatureRow(view=table.name, version=features.delta.version, digest=features.digest, keys=keys,
                       event_timestamp=event, known_timestamp=known, values=values, source=source,
                       recomputed_equal=equal)  # fmt: skip
@@ -118,9 +118,9 @@ def by_file(rows: pl.DataFrame, raw: Manifest) -> list[dict[str, Any]]:
     return [{"name": names[f][0], "digest": names[f][1], "rows": numbers} for f, numbers in grouped.iter_rows()]
 
 
-def _recomputes(table: FeatureTable, names: list[str], keys: dict[str, Any], rows: pl.DataFrame, event: datetime,
-                values: dict[str, Any]) -> bool:  # fmt: skip
-    again = resolve(table.compute)(rows.lazy()).filter(pl.col("event_timestamp") == event, *_equal(keys)).collect()
-    if again.is_empty():
-        return False
-    return again.sort("known_timestamp").select(names).row(-1, named=True) == values
+def _recomputes(table: FeatureTable, names: list[str], keys: dict[str, Any], rows: pl.DataFrame,
+                times: tuple[datetime, datetime], values: dict[str, Any]) -> bool:  # fmt: skip
+    event, known = times
+    same = (pl.col("event_timestamp") == event, pl.col("known_timestamp") == known)
+    again = resolve(table.compute)(rows.lazy()).filter(*same, *_equal(keys)).collect()
+    return not again.is_empty() and again.select(names).row(-1, named=True) == values

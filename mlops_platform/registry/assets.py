@@ -7,8 +7,10 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import short
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.mlflow import MlflowDoor, tracked_content
 from mlops_platform.resources.station import Made, Stations, actor
 from mlops_platform.spec import Model, Project
@@ -50,6 +52,7 @@ def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinitio
             show=_show_version,
             track=lambda artifact: tracked_content(artifact.manifest.content),
             redo=not door.exists,
+            outside=True,
         )  # fmt: skip
 
     return registered_model
@@ -73,10 +76,11 @@ def _register(
     examples = pl.read_parquet(dataset.file("holdout.parquet"), n_rows=100)
     package = folder / "model"
     write_package(checkpoint, examples, package)
-    agreement = package_agrees(package, checkpoint, examples)
     source = stations.home.mlflow / "models" / checkpoint.folder.name
     if not source.is_dir():
         _copy_whole(package, source)
+    # What MLflow will serve is compared, not the draft beside it.
+    agreement = package_agrees(source, checkpoint, examples)
     version = register(
         door,
         name,
@@ -101,7 +105,7 @@ def _tags(
     """Tags of a model version; those of Feast are named as its own MLflow integration names them."""
     produced = checkpoint.manifest.produced
     return {
-        "mlops.dataset": dataset.manifest.digest,
+        "mlops.dataset": checkpoint.manifest.recipe.inputs["dataset"],
         "mlops.evaluation": evaluation.manifest.digest,
         "mlops.code": checkpoint.manifest.recipe.code,
         "mlops.git_revision": produced.git_revision or "not recorded",
@@ -127,10 +131,16 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     def champion(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
         from mlops_platform.registry.promotion import Judged, carry_out, decide
         from mlops_platform.registry.versions import registered_name
-        from mlops_platform.resources.history import PromotionHistory
 
         registered = stations.input(f"{project.name}/{model.name}/registered_model").manifest
         gate = stations.input(f"{project.name}/{model.name}/gate").manifest
+        if gate.content["challenger_checkpoint"] != registered.content["checkpoint"]:
+            raise PlatformError(
+                required="the gate and the registered model to be about one checkpoint",
+                found=f"{short(gate.content['challenger_checkpoint'])} judged, "
+                f"{short(registered.content['checkpoint'])} registered",
+                remedy=f"mlops materialize --select 'key:\"{project.name}/{model.name}/registered_model\"'",
+            )
         history = PromotionHistory(stations.home, project.name, model.name)
         judged = Judged(version=registered.content["version"], checkpoint=registered.content["checkpoint"],
                         verdict=gate.digest, passed=gate.content["passed"], reason=gate.content["reason"])  # fmt: skip
@@ -160,10 +170,19 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
                     "history": history.head_before(gate.digest)},
             work=work,
             show=_show_champion,
+            # An alias moved by hand goes back to where the history says.
+            redo=_alias_differs(stations.tracking(project.name), registered_name(project.name, model.name), history),
             track=lambda artifact: tracked_content(artifact.manifest.content),
         )  # fmt: skip
 
     return champion
+
+
+def _alias_differs(door: MlflowDoor, name: str, history: PromotionHistory) -> bool:
+    from mlops_platform.registry.versions import CHAMPION, alias_version
+
+    live = history.live()
+    return live is not None and (not door.exists or alias_version(door, name, CHAMPION) != live.champion)
 
 
 def _copy_whole(package: Path, target: Path) -> None:

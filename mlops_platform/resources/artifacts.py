@@ -129,11 +129,22 @@ class ArtifactStore:
         except OSError:
             if not (target / MANIFEST).is_file():
                 raise
-            shutil.rmtree(staging)
+            self._keep_or_mend(staging, target, manifest)
         else:
             sync(target.parent)
         self._remember(manifest)
         return self.open(manifest.kind, manifest.digest).manifest
+
+    def _keep_or_mend(self, staging: Path, target: Path, manifest: Manifest) -> None:
+        """Keeps the artifact that is there, or puts the staged one in the place of a damaged one."""
+        files = {name: target / name for name in manifest.files}
+        if all(path.is_file() and digest_file(path) == manifest.files[name] for name, path in files.items()):
+            shutil.rmtree(staging)
+            return
+        damaged = staging.with_name(f"{staging.name}-damaged")
+        target.rename(damaged)
+        staging.rename(target)
+        shutil.rmtree(damaged)
 
     def open(self, kind: str, digest: str) -> Artifact:
         """The artifact of that digest.

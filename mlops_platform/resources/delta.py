@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import TableRef
 from mlops_platform.resources.home import Home
 
@@ -98,14 +99,29 @@ class DeltaDoor:
         Returns:
             The version that the commit made.
         """
+        if self.exists and dict(self.scan().collect_schema()) != dict(frame.schema):
+            raise PlatformError(
+                required=f"rows with the columns of {self.path}: {dict(self.scan().collect_schema())}",
+                found=str(dict(frame.schema)),
+                remedy="an append-only table keeps its columns: declare a new table, or start a new home",
+            )
         return self._write(frame, "append", transactions, {**(metadata or {}), _DIGESTS: dict(digests or {})})
 
     def replace(self, frame: pl.DataFrame, partitions: Sequence[str], *, metadata: Mapping[str, Any],
                 digests: Mapping[str, str]) -> int:  # fmt: skip
         """Replaces the named partitions by the rows given, in one atomic commit, and returns its version."""
+        changed = self.exists and dict(self.scan().collect_schema()) != dict(frame.schema)
+        if changed and not set(self.digests()) <= set(partitions):
+            raise PlatformError(
+                required=f"every partition of {self.path} to be written when its columns change",
+                found=f"only {', '.join(partitions)}",
+                remedy="compute the whole table again",
+            )
         names = ", ".join(f"'{name}'" for name in partitions)
-        predicate = f"{PARTITION} IN ({names})" if self.exists else None
-        return self._write(frame, "overwrite", (), {**metadata, _DIGESTS: dict(digests)}, predicate)
+        predicate = f"{PARTITION} IN ({names})" if self.exists and not changed else None
+        return self._write(
+            frame, "overwrite", (), {**metadata, _DIGESTS: dict(digests)}, predicate, new_columns=changed
+        )
 
     def digests(self) -> dict[str, str]:
         """Digest of each partition, as the newest commit that wrote any says."""
@@ -124,7 +140,7 @@ class DeltaDoor:
         return DeltaTable(str(self.path))
 
     def _write(self, frame: pl.DataFrame, mode: str, transactions: Sequence[str], metadata: Mapping[str, Any],
-               predicate: str | None = None) -> int:  # fmt: skip
+               predicate: str | None = None, *, new_columns: bool = False) -> int:  # fmt: skip
         from deltalake import CommitProperties, Transaction, write_deltalake
 
         self.path.mkdir(parents=True, exist_ok=True)
@@ -133,6 +149,7 @@ class DeltaDoor:
             app_transactions=[Transaction(name, 1) for name in transactions],
         )
         write_deltalake(str(self.path), frame, mode=mode, partition_by=[PARTITION], predicate=predicate,
+                        schema_mode="overwrite" if new_columns else None,
                         configuration=None if self.exists else _KEPT, commit_properties=properties)  # fmt: skip
         return self.version
 

@@ -6,11 +6,10 @@ and each station that really works gets a child run, ended in the process that d
 """
 
 import contextlib
-import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.locks import exclusive
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -134,13 +134,16 @@ class MlflowDoor:
         for name, values in tracked.curves.items():
             metrics += [Metric(name, float(value), now, step) for step, value in enumerate(values)]
         params = [Param(name, str(value)[:_LONGEST_PARAMETER]) for name, value in tracked.params.items()]
-        for start in range(0, max(len(metrics), 1), 900):
-            self.client.log_batch(run, metrics=metrics[start : start + 900], params=params[:90] if not start else [])
+        for start in range(0, len(metrics), 900):
+            self.client.log_batch(run, metrics=metrics[start : start + 900])
+        for start in range(0, len(params), 90):
+            self.client.log_batch(run, params=params[start : start + 90])
         for path in tracked.files:
             self.client.log_artifact(run, str(path))
         self.client.log_batch(run, tags=[RunTag("mlops.complete", "true")])
         self.client.set_terminated(run, "FINISHED")
-        self.client.set_terminated(parent, "FINISHED")
+        if self.client.get_run(parent).info.status != "FAILED":
+            self.client.set_terminated(parent, "FINISHED")
         return run
 
     def fail(self, dagster_run_id: str, job: str, reason: str) -> None:
@@ -154,12 +157,8 @@ class MlflowDoor:
         base = self.uri if self.uri.startswith("http") else os.environ.get("MLOPS_MLFLOW_UI", "http://127.0.0.1:5000")
         return f"{base}/#/experiments/{self.experiment}/runs/{run_id}"
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        self.home.leases.mkdir(parents=True, exist_ok=True)
-        with (self.home.leases / "mlflow.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _lock(self) -> contextlib.AbstractContextManager[None]:
+        return exclusive(self.home, "mlflow")
 
 
 class MlflowResource(dg.ConfigurableResource):

@@ -22,6 +22,10 @@ class Refs:
         entry = {"kind": manifest.kind, "digest": manifest.digest, "at": datetime.now(UTC).isoformat()}
         write_whole(self._path(manifest.station), json.dumps(entry).encode(), replace=True)
 
+    def forget(self, station: str) -> None:
+        """The station stands for nothing until it is written again."""
+        self._path(station).unlink(missing_ok=True)
+
     def find(self, station: str) -> Artifact | None:
         """The station's artifact; None where it was never materialized."""
         path = self._path(station)

@@ -59,6 +59,8 @@ def closure(*references: str) -> SourceClosure:
         digest, imports = _read(path, path.stat().st_mtime_ns, name)
         modules[name] = digest
         waiting += [found for found in imports if found.partition(".")[0] in own]
+        # Importing a module runs the packages above it.
+        waiting += [name.rpartition(".")[0]] if "." in name else []
         foreign |= {found.partition(".")[0] for found in imports} - own - set(sys.stdlib_module_names)
     versions = {name: version for name in sorted(foreign) if (version := _version(name)) is not None}
     return SourceClosure(dict(sorted(modules.items())), versions)
@@ -83,7 +85,8 @@ def _source(module: str) -> Path | None:
 @cache
 def _read(path: Path, _modified: int, module: str) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports = tuple(sorted(set(_imports(tree, module))))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    imports = tuple(sorted(set(_imports(tree, package))))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -92,12 +95,13 @@ def _read(path: Path, _modified: int, module: str) -> tuple[str, tuple[str, ...]
     return digest_bytes(ast.dump(tree).encode()), imports
 
 
-def _imports(tree: ast.Module, module: str) -> Iterator[str]:
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = module.split(".")[: -node.level] if node.level else []
+            parts = package.split(".")
+            above = parts[: len(parts) - node.level + 1] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
             yield origin
             # ``from package import name`` may name a module of the package.

@@ -62,6 +62,9 @@ class Progress:
 
 listeners: list[Callable[[Progress], None]] = []
 
+# Why each failed run of this process failed: MLflow hears of it even where it is imported only later in the run.
+_failed: dict[str, str] = {}
+
 
 class Stations(dg.ConfigurableResource):
     """Runs the work of stations under one home.
@@ -126,6 +129,7 @@ class Stations(dg.ConfigurableResource):
         show: Callable[[Artifact], Mapping[str, Any]] | None = None,
         track: Callable[[Artifact], Tracked] | None = None,
         redo: bool = False,
+        outside: bool = False,
     ) -> dg.MaterializeResult:
         """Takes the artifact of this recipe, or makes it.
 
@@ -140,6 +144,8 @@ class Stations(dg.ConfigurableResource):
             show: Further metadata for the UI.
             track: What MLflow is told of an artifact that was made now.
             redo: Makes it again although the recipe is known, where what it left outside the store is gone.
+            outside: Whether the work also changes something outside the store, so that an artifact found counts only if
+                it is the one this station made last.
 
         Returns:
             The materialization, its data version the artifact's digest.
@@ -152,9 +158,15 @@ class Stations(dg.ConfigurableResource):
             station=station, functions=code, code=source.digest, config=dict(config),
             software={**source.distributions, **(software or {})}, inputs=dict(inputs),
         )  # fmt: skip
+        refs = Refs(self.home)
         found = None if redo else self.store.find(recipe.key)
+        if outside and found is not None:
+            last = refs.find(station)
+            found = found if last is not None and last.manifest.digest == found.manifest.digest else None
+        if outside and found is None:
+            refs.forget(station)
         artifact = found or self._work(context, kind, recipe, work, begun)
-        Refs(self.home).write(artifact.manifest)
+        refs.write(artifact.manifest)
         seconds = time.perf_counter() - begun
         told = {name: _readable(value) for name, value in (show(artifact) if show else {}).items()}
         metadata = {**told, **_metadata(artifact, found is not None, seconds)}
@@ -191,10 +203,18 @@ class Stations(dg.ConfigurableResource):
             shutil.rmtree(staging, ignore_errors=True)
             station = "/".join(context.asset_key.path)
             _tell(Progress(station=station, seconds=time.perf_counter() - begun, error=error))
+            _failed[context.run.run_id] = f"{station}: {error}"
             if "mlflow" in sys.modules:
-                door = self.tracking(context.asset_key.path[0])
-                door.fail(context.run.run_id, context.job_name, f"{station}: {error}")
+                self._tell_mlflow_of_failure(context, error)
             raise
+
+    def _tell_mlflow_of_failure(self, context: dg.AssetExecutionContext, error: BaseException | None = None) -> None:
+        door = self.tracking(context.asset_key.path[0])
+        try:
+            door.fail(context.run.run_id, context.job_name, _failed[context.run.run_id])
+        except Exception as further:
+            # What stopped the station matters more than that MLflow cannot be told of it.
+            raise (error or further) from further
 
     def _tracked(self, context: dg.AssetExecutionContext, artifact: Artifact,
                  track: Callable[[Artifact], Tracked]) -> str:  # fmt: skip
@@ -214,6 +234,8 @@ class Stations(dg.ConfigurableResource):
                           tracked=track(artifact), tags=tags)  # fmt: skip
         entry = {"run_id": run, "url": door.run_url(run)}
         write_whole(note, json.dumps(entry).encode(), replace=True)
+        if context.run.run_id in _failed:
+            self._tell_mlflow_of_failure(context)
         return entry["url"]
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest, digest_of
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.mlflow import tracked_content
 from mlops_platform.resources.source_code import closure
 from mlops_platform.resources.station import Made, Stations, table_schema
@@ -43,7 +44,10 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             "registry": stations.input(f"{project.name}/feast/registry").manifest.digest,
             **{f"{kind}:{name}": manifest.digest for (kind, name), manifest in read.items()},
         }
-        batch = digest_of({"inputs": inputs, "code": closure(*code).digest})
+        config = {"examples": repr(model.examples), "service": model.feature_service}
+        source = closure(*code)
+        # Equal to the recipe, so that the log and the artifact of a batch cannot part.
+        batch = digest_of([inputs, config, source.digest, source.distributions])
 
         def work(folder: Path) -> Made:
             content = _answer(project, model, stations, champion, read, batch, context.run.run_id, folder)
@@ -54,7 +58,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             context,
             kind="predictions",
             code=code,
-            config={"examples": repr(model.examples), "service": model.feature_service},
+            config=config,
             inputs=inputs,
             work=work,
             show=_show,
@@ -100,9 +104,10 @@ def _answer(
     answers.write_parquet(folder / "predictions.parquet", compression="zstd", statistics=False)
     log = DeltaDoor(home.prediction_log(project.name, model.name))
     version = champion["version"]
-    log_predictions(
-        log, answers, model=model, version=version, checkpoint=champion["checkpoint"], batch=batch, run_id=run_id
-    )
+    with exclusive(home, f"{project.name}.{model.name}.predictions"):
+        log_predictions(
+            log, answers, model=model, version=version, checkpoint=champion["checkpoint"], batch=batch, run_id=run_id
+        )
     mean = answers["score"].mean()
     return {"rows": answers.height, "day": day.isoformat(), "version": version, "batch": batch, "mean_score": mean}
 

@@ -7,6 +7,7 @@ import dagster as dg
 
 from mlops_platform.manifest import short
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import Project, RawTable
 
@@ -34,7 +35,8 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
 
         def work(_: Path) -> Made:
             now = datetime.now(UTC)
-            entries = ingest(table, resolve(table.times), files, raw, quarantine, now)
+            with exclusive(home, f"{project.name}.{table.name}.raw"):
+                entries = ingest(table, resolve(table.times), files, raw, quarantine, now)
             context.log.info(f"{table.name}: {len(entries)} new files of {len(files)} in the landing")
             known = ledger(raw)
             return Made(

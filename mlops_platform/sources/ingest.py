@@ -6,10 +6,11 @@ rows. A process that dies between them leaves the raw table without the mark, an
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from pyarrow import ArrowException, parquet
 
 from mlops_platform.resources.delta import PARTITION, DeltaDoor, content_digest, month_of
 from mlops_platform.sources.landing import LandedFile
@@ -73,20 +74,20 @@ def ingest(table: RawTable, times: Times, files: Sequence[LandedFile], raw: Delt
     new = [file for file in files if not raw.has_transaction(file.digest)]
     done: list[LedgerEntry] = []
     batch: list[_Judged] = []
-    for file in new:
-        batch.append(_judge(table, times, file, now))
+    for place, file in enumerate(new, start=1):
+        # Each file has its own moment, in the order delivered, so that two corrections of one fact have an order.
+        batch.append(_judge(table, times, file, now - timedelta(microseconds=len(new) - place)))
         if sum(judged.kept.height for judged in batch) > _BATCH_ROWS:
-            done += _commit(table, batch, raw, quarantine, now)
+            done += _commit(table, batch, raw, quarantine)
             batch = []
-    return done + (_commit(table, batch, raw, quarantine, now) if batch else [])
+    return done + (_commit(table, batch, raw, quarantine) if batch else [])
 
 
 def _judge(table: RawTable, times: Times, file: LandedFile, now: datetime) -> _Judged:
     try:
         frame = _read(file.path)
         rows, misread = fit_columns(frame, table)
-        timed = times(rows.lazy()).collect()
-        kept, broken = judge_rows(timed, table, now)
+        kept, broken = judge_rows(_timed(rows, table, times), table, now)
     except UnfitFileError as unfit:
         refused = _refused(file, pl.DataFrame({REASON: [str(unfit)]}, schema={REASON: pl.String}))
         return _Judged(_entry(file, None, 0, refused.height, now), pl.DataFrame(), refused)
@@ -95,10 +96,18 @@ def _judge(table: RawTable, times: Times, file: LandedFile, now: datetime) -> _J
     return _Judged(_entry(file, frame.height, kept.height, refused.height, now), kept, refused)
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _timed(rows: pl.DataFrame, table: RawTable, times: Times) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path, hive_partitioning=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        return times(rows.lazy()).collect()
+    except pl.exceptions.PolarsError as error:
+        raise UnfitFileError(f"{table.times} cannot time its rows: {str(error).splitlines()[0]}") from error
+
+
+def _read(path: Path) -> pl.DataFrame:
+    # Arrow's reader answers damaged bytes with an exception where polars' may end the process.
+    try:
+        return pl.DataFrame(pl.from_arrow(parquet.read_table(path, partitioning=None)))
+    except (ArrowException, pl.exceptions.PolarsError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise UnfitFileError(f"not a readable Parquet file: {str(error).splitlines()[0]}") from error
@@ -120,16 +129,15 @@ def _refused(file: LandedFile, rows: pl.DataFrame) -> pl.DataFrame:
         number.alias("row"),
         pl.col(REASON).alias("reason"),
         value.alias("value"),
-        pl.lit("all").alias(PARTITION),
+        pl.lit(file.id).alias(PARTITION),
     )
 
 
-def _commit(table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor, quarantine: DeltaDoor,
-            now: datetime) -> list[LedgerEntry]:  # fmt: skip
-    fresh, repeated, entries = _against_history(table, batch, raw, now)
+def _commit(table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor, quarantine: DeltaDoor) -> list[LedgerEntry]:
+    fresh, repeated, entries = _against_history(table, batch, raw)
     refused = pl.concat([*(judged.quarantined for judged in batch), repeated])
-    open_digests = [entry.digest for entry in entries if not quarantine.has_transaction(entry.digest)]
-    quarantine.append(refused.filter(pl.col("digest").is_in(open_digests)), transactions=open_digests)
+    # Replaced, not appended: a process that died after this commit is repeated, perhaps with another judgement.
+    quarantine.replace(refused, [entry.id for entry in entries], metadata={}, digests={})
     touched = fresh[PARTITION].unique().to_list() if fresh.width else []
     digests = {**raw.digests(), **_digests_after(raw, fresh, touched)}
     metadata = {FILES: [asdict(entry) for entry in entries]}
@@ -137,8 +145,9 @@ def _commit(table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor, quarantin
     return entries
 
 
-def _against_history(table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor,
-                     now: datetime) -> tuple[pl.DataFrame, pl.DataFrame, list[LedgerEntry]]:  # fmt: skip
+def _against_history(
+    table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor
+) -> tuple[pl.DataFrame, pl.DataFrame, list[LedgerEntry]]:
     """Tells new facts from repeated rows and from corrections, file by file in the order given."""
     fresh: list[pl.DataFrame] = []
     repeated: list[pl.DataFrame] = []
@@ -146,7 +155,7 @@ def _against_history(table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor,
     for judged in batch:
         file = LandedFile(Path(judged.entry.name), judged.entry.digest)
         known = _newest(table, raw, fresh, judged.kept)
-        same, rows = _divide(table, judged.kept, known, now)
+        same, rows = _divide(table, judged.kept, known, datetime.fromisoformat(judged.entry.at))
         fresh.append(rows)
         repeated.append(_refused(file, same))
         entries.append(LedgerEntry(**{**asdict(judged.entry), "kept": rows.height,
@@ -156,16 +165,17 @@ def _against_history(table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor,
 
 
 def _newest(table: RawTable, raw: DeltaDoor, fresh: Sequence[pl.DataFrame], rows: pl.DataFrame) -> pl.DataFrame:
-    """The newest versions of the facts that share a month with the rows given."""
+    """The newest versions of the facts whose keys the rows given have."""
     if not rows.width:
         return rows
-    months = rows[PARTITION].unique().to_list()
-    parts = [frame.filter(pl.col(PARTITION).is_in(months)) for frame in fresh if frame.width]
-    if raw.exists and raw.digests():
-        parts.append(raw.scan().filter(pl.col(PARTITION).is_in(months)).select(rows.columns).collect())
+    key = list(table.key)
+    parts = [frame.join(rows, on=key, how="semi") for frame in fresh if frame.width]
+    if raw.exists:
+        parts.append(raw.scan().join(rows.lazy(), on=key, how="semi").select(rows.columns).collect())
     if not parts:
         return rows.clear()
-    return pl.concat(parts).sort("known_timestamp").unique(table.key, keep="last", maintain_order=True)
+    ordered = pl.concat(parts).sort("known_timestamp", "_file", ROW, maintain_order=True)
+    return ordered.unique(key, keep="last", maintain_order=True)
 
 
 def _divide(table: RawTable, rows: pl.DataFrame, known: pl.DataFrame,

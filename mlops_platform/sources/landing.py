@@ -27,19 +27,24 @@ class LandedFile:
         return short(self.digest)
 
 
-def landed_files(folder: Path) -> list[LandedFile]:
-    """Finished files of one raw table, by name; a content that lies there twice counts once.
+def finished_files(folder: Path) -> list[Path]:
+    """Files by delivery time and name, without hidden ones and those with a suffix of unfinished transfers."""
+    if not folder.is_dir():
+        return []
+    visible = (p for p in folder.iterdir() if not p.name.startswith((".", "_")) and not p.name.endswith(_UNFINISHED))
+    return sorted((p for p in visible if p.is_file()), key=lambda p: (p.stat().st_mtime_ns, p.name))
 
-    Hidden files and those with a suffix of unfinished transfers are left for later.
+
+def landed_files(folder: Path) -> list[LandedFile]:
+    """Finished files of one raw table, in the order delivered; a content that lies there twice counts once.
 
     Raises:
         IngestError: The folder has no file at all.
     """
     found: dict[str, LandedFile] = {}
-    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
-        if path.is_file() and not path.name.startswith((".", "_")) and not path.name.endswith(_UNFINISHED):
-            file = LandedFile(path, digest_file(path))
-            found.setdefault(file.digest, file)
+    for path in finished_files(folder):
+        file = LandedFile(path, digest_file(path))
+        found.setdefault(file.digest, file)
     if not found:
         raise IngestError(
             required=f"at least one Parquet file in {folder}",

@@ -6,6 +6,7 @@ import dagster as dg
 
 from mlops_platform.manifest import digest_of
 from mlops_platform.resources.home import Home
+from mlops_platform.sources.landing import finished_files, landed_files
 from mlops_platform.spec import Project
 
 _EVERY_SECONDS = 5
@@ -52,8 +53,7 @@ def landing_sensor(project: Project, job: str) -> dg.SensorDefinition:
 def _listing(project: Project, home: Home) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for table in project.raw_tables:
-        folder = home.landing / table.name
-        for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+        for path in finished_files(home.landing / table.name):
             facts = path.stat()
             found[f"{table.name}/{path.name}"] = [facts.st_size, facts.st_mtime_ns]
     return found
@@ -61,12 +61,11 @@ def _listing(project: Project, home: Home) -> dict[str, list[int]]:
 
 def _not_ingested(project: Project, home: Home) -> list[str]:
     from mlops_platform.resources.delta import DeltaDoor
-    from mlops_platform.sources.landing import landed_files
 
     new: set[str] = set()
     for table in project.raw_tables:
         folder = home.landing / table.name
         raw = DeltaDoor(home.raw_table(project.name, table.name))
-        if folder.is_dir() and any(folder.iterdir()):
+        if finished_files(folder):
             new |= {file.id for file in landed_files(folder) if not raw.has_transaction(file.digest)}
     return sorted(new)

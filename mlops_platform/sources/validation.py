@@ -65,7 +65,7 @@ def _mistyped(column: Column, found: pl.DataType) -> str | None:
         if not isinstance(found, pl.Datetime):
             return said
         return f"{column.name} must be a time in UTC, found a time in no time zone" if found.time_zone is None else None
-    if found in (pl.String, pl.Null):
+    if found == pl.Null or (found == pl.String and wanted != pl.Boolean):
         return None
     fits = found == wanted or (found.is_integer() and wanted.is_numeric()) or (found.is_float() and wanted.is_float())
     return None if fits else said

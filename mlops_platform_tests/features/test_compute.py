@@ -1,6 +1,7 @@
 """A feature table is computed from just the months that changed, and equals the whole computation."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -50,7 +51,7 @@ def test_only_the_months_that_changed_are_computed(tmp_path: Path) -> None:
     door = DeltaDoor(tmp_path / "t")
     values = [1] * 100
     first = compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "c", door)
-    assert first.computed == ("2024-01", "2024-02", "2024-03", "2024-04")
+    assert first.computed == ("2024-01", "2024-02", "2024-03", "2024-04", "2024-05")
     again = compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "c", door)
     assert again.computed == () and door.version == 0
     values[40] = 9
@@ -73,6 +74,37 @@ def test_month_by_month_equals_the_whole(tmp_path_factory, values: list[int], mo
     compute_table(_TABLE, rolling, raw(grown).lazy(), months(raw(grown)), "c", door)
     whole = rolling(raw(grown).lazy()).select("pump", "event_timestamp", "known_timestamp", "total")
     assert table_rows(door).equals(whole.sort("pump", "event_timestamp").collect())
+
+
+def expiring(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Sum of the last five days, told when a value comes and when it leaves."""
+    came = rows.select("pump", "event_timestamp", value=pl.col("value"))
+    left = came.select("pump", pl.col("event_timestamp") + pl.duration(days=5), -pl.col("value"))
+    changes = pl.concat([came, left]).group_by("pump", "event_timestamp").agg(total=pl.col("value").sum())
+    sums = changes.sort("pump", "event_timestamp").with_columns(pl.col("total").cum_sum().over("pump"))
+    return sums.with_columns(known_timestamp=pl.col("event_timestamp"))
+
+
+def test_what_leaves_a_window_after_the_last_raw_month_is_told(tmp_path: Path) -> None:
+    door, rows = DeltaDoor(tmp_path / "t"), raw([1] * 31)
+    made = compute_table(_TABLE, expiring, rows.lazy(), months(rows), "c", door)
+    assert made.computed == ("2024-01", "2024-02")
+    found = table_rows(door)
+    assert found["event_timestamp"].max() == _START + timedelta(days=35) and found["total"][-1] == 0
+
+
+def test_columns_may_change_between_computations(tmp_path: Path) -> None:
+    door, rows = DeltaDoor(tmp_path / "t"), raw([1, 2])
+    compute_table(_TABLE, rolling, rows.lazy(), months(rows), "c", door)
+    halves = replace(_TABLE, columns=(*columns("float64", "total"), *columns("int64", "more")))
+
+    def other(frame: pl.LazyFrame) -> pl.LazyFrame:
+        return rolling(frame).with_columns(pl.col("total") / 2, more=pl.lit(1, dtype=pl.Int64))
+
+    compute_table(halves, other, rows.lazy(), months(rows), "c", door)
+    assert table_rows(door)["total"].to_list() == [0.5, 1.5, 0.5, 1.5]
+    with pytest.raises(PlatformError, match="when its columns change"):
+        door.replace(door.scan().drop("more").collect(), [], metadata={}, digests={})
 
 
 def test_equal_rows_have_equal_digests_whatever_the_order_of_computation(tmp_path: Path) -> None:

@@ -98,6 +98,14 @@ def test_an_artifact_that_lost_a_file_is_not_found_by_its_recipe(home: Home) -> 
     assert store.find(artifact.manifest.recipe.key) is None
 
 
+def test_making_a_damaged_artifact_again_mends_it(home: Home) -> None:
+    store = ArtifactStore(home)
+    artifact = store.open("raw", _commit(store).digest)
+    (artifact.folder / "rows.txt").write_text("spoiled")
+    _commit(store)
+    assert store.open("raw", artifact.manifest.digest).file("rows.txt").read_text() == "rows"
+
+
 def _race(home: Home, started: float, number: int) -> None:
     store = ArtifactStore(home)
     folder = store.stage()

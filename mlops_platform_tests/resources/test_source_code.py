@@ -48,6 +48,11 @@ def test_what_changes_it(package: Path, file: str, text: str, counts: bool) -> N
     assert (closure(_ENTRY).digest != before) is counts
 
 
+def test_relative_imports_of_a_package_count(package: Path) -> None:
+    (package / "__init__.py").write_text("from .stranger import unrelated\n")
+    assert "station_pkg.stranger" in closure(_ENTRY).modules
+
+
 def test_only_the_distributions_imported_count(package: Path) -> None:
     assert set(closure(_ENTRY).distributions) == {"polars"}
 

@@ -1,5 +1,7 @@
 """What landed is in the raw table exactly once, or in quarantine with its reason; nothing is lost."""
 
+import os
+import random
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -202,6 +204,42 @@ def test_a_kill_between_the_two_commits_loses_and_doubles_nothing(
             place.ingest()
     place.ingest()
     assert (place.rows().height, place.refused().height) == (3, 1)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_flipped_bits_end_in_quarantine_or_in_the_table(place: Place, seed: int) -> None:
+    file = place.land("flipped.parquet", trips(50))
+    data, chance = bytearray(file.read_bytes()), random.Random(seed)
+    for _ in range(4):
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    file.write_bytes(bytes(data))
+    place.ingest()
+    assert place.rows().height + place.refused().height >= 1
+
+
+def test_two_corrections_at_once_keep_the_order_of_delivery(place: Place) -> None:
+    place.land("a.parquet", trips(1))
+    place.ingest()
+    for second, (name, distance) in enumerate([("z-first.parquet", 7), ("a-second.parquet", 8)]):
+        os.utime(place.land(name, trips(1, distance=distance)), (1_700_000_000 + second,) * 2)
+    place.ingest()
+    versions = place.rows()
+    assert versions["distance"].to_list() == [5, 7, 8] and versions["known_timestamp"].is_unique().all()
+
+
+def test_a_retry_after_a_kill_judges_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.land("b.parquet", pl.concat([trips(), trips(1)]))
+    with monkeypatch.context() as patch:
+        patch.setattr(DeltaDoor, "append", _die)
+        with pytest.raises(KeyboardInterrupt):
+            place.ingest()
+    os.utime(place.land("a.parquet", trips(2)), (1, 1))
+    place.ingest()
+    assert (place.rows().height, place.refused().height) == (3, 3)
+
+
+def _die(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_table_digest_is_of_rows_not_of_files(tmp_path: Path) -> None:
