@@ -111,7 +111,7 @@ def test_an_interrupted_wait_ends_the_program() -> None:
     process = subprocess.Popen(["sleep", "60"])
     with pytest.raises(KeyboardInterrupt), _ended(process):
         raise KeyboardInterrupt
-    assert process.returncode == -signal.SIGINT
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_cuda_where_there_is_none_names_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
