@@ -48,14 +48,15 @@ def evaluate(folder: Path, *, project: Project, model: Model, store: ArtifactSto
     trained_on = {"challenger": _trained_on(store, challenger), "champion": champion and _trained_on(store, champion)}
     fresh = freshness(dataset.manifest, trained_on["challenger"], trained_on["champion"])  # type: ignore[arg-type]
     baseline = _baseline(project, model, dataset)
+    lacking = _columns_lacking(champion, holdout) if champion else []
     scores = score(holdout, id_column=model.examples.id, baseline=baseline, challenger=challenger,
-                   champion=champion if fresh.champion_fresh else None)  # fmt: skip
+                   champion=champion if fresh.champion_fresh and not lacking else None)  # fmt: skip
     subject = Subject(
         project=project.name, model=model.name, dataset=dataset.manifest.digest,
         challenger=challenger.manifest.digest, champion=champion.manifest.digest if champion else None,
     )  # fmt: skip
     report = build_report(subject, holdout=holdout, scores=scores, slices=model.slices, fresh=fresh, baseline=baseline)
-    return _write(folder, report, scores, _epochs(challenger))
+    return _write(folder, {**report, "champion_lacks": lacking}, scores, _epochs(challenger))
 
 
 def score(holdout: pl.DataFrame, *, id_column: str, baseline: Baseline, challenger: Artifact,
@@ -87,6 +88,13 @@ def _baseline(project: Project, model: Model, dataset: Artifact) -> Baseline:
     columns = [*numeric, *model.categories, "label"]
     train = pl.read_parquet(dataset.file("train.parquet"), columns=columns)
     return fit_baseline(train, numeric=numeric, categories=model.categories)
+
+
+def _columns_lacking(champion: Artifact, holdout: pl.DataFrame) -> list[str]:
+    """Columns that the champion reads and this dataset no longer has: then it cannot be scored on it."""
+    encoding = Scorer.load(champion).encoding
+    categories = (vocabulary.name for vocabulary in encoding.vocabularies)
+    return sorted({*encoding.numeric, *categories} - set(holdout.columns))
 
 
 def _trained_on(store: ArtifactStore, checkpoint: Artifact) -> Manifest:

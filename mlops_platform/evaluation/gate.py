@@ -99,6 +99,12 @@ def _better_than_champion(report: Report, values: Mapping[str, Any], found: Diff
     name = "better_than_champion"
     if report["champion"] is None:
         return Condition(name=name, passed=True, reason="No champion is live to compare with.", figures={})
+    if report["champion_lacks"]:
+        lacking = ", ".join(report["champion_lacks"])
+        reason = (
+            f"The champion reads columns that this dataset no longer has ({lacking}), so it cannot be scored on it."
+        )
+        return Condition(name=name, passed=True, reason=reason, figures={})
     if report["champion_is_challenger"]:
         reason = "The challenger is the champion now live, so their difference is zero: nothing to promote."
         return Condition(name=name, passed=False, reason=reason, figures={"difference": 0.0})

@@ -123,12 +123,14 @@ class Lab:
         content = {"holdout_start": HOLDOUT_START.isoformat(), "trained_until": trained_until.isoformat()}
         return self._commit("dataset", fill, content, {})
 
-    def checkpoint(self, signal: Signal, dataset: Artifact, *, broken: str | None = None) -> Artifact:
+    def checkpoint(
+        self, signal: Signal, dataset: Artifact, *, broken: str | None = None, category: str = "place"
+    ) -> Artifact:
         """Commits a checkpoint whose program weighs the two inputs so; ``broken`` gives logits or NaN."""
 
         def fill(folder: Path) -> None:
             _program(folder / "program.onnx", signal, broken=broken)
-            vocabulary = {"name": "place", "dtype": "string", "values": ["x", "y", "z"]}
+            vocabulary = {"name": category, "dtype": "string", "values": ["x", "y", "z"]}
             encoding = {"format": 1, "numeric": ["facts__a", "facts__b"], "vocabularies": [vocabulary], "network": {}}
             (folder / "scoring.json").write_text(json.dumps(encoding))
             epoch = {"train_loss": 0.6, "validation_loss": 0.61, "validation_auc": 0.7}

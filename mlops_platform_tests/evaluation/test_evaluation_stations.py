@@ -99,6 +99,16 @@ def test_champion_that_saw_the_holdout_is_refused(lab: "Lab") -> None:
     assert _checks(result)["gate", "better_than_champion"].severity is dg.AssetCheckSeverity.ERROR
 
 
+def test_champion_that_reads_a_column_no_longer_there_is_not_compared(lab: "Lab") -> None:
+    wider = lab.dataset()
+    lab.promote(lab.checkpoint(FAIR, wider, category="street"))
+    lab.point(wider, lab.checkpoint(GOOD, wider))
+    assert lab.materialize().success
+    verdict = lab.verdict()
+    assert verdict["passed"] and verdict["champion"] is None
+    assert "reads columns that this dataset no longer has (street)" in verdict["reason"]
+
+
 def test_challenger_that_saw_the_holdout_is_refused(lab: "Lab") -> None:
     later = lab.dataset(trained_until=lab.tables["holdout"]["event_timestamp"][0] + timedelta(seconds=1))
     lab.point(lab.dataset(), lab.checkpoint(GOOD, later))

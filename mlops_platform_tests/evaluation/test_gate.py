@@ -39,7 +39,7 @@ def _report(scores: pl.DataFrame, *, fresh: bool = True, same: bool = False) -> 
     }
     champion = None if metrics["champion"] is None and fresh else "sha256:b"
     return {
-        "metrics": metrics, "champion": champion, "champion_is_challenger": same,
+        "metrics": metrics, "champion": champion, "champion_is_challenger": same, "champion_lacks": [],
         "freshness": {"fresh": fresh, "reason": "fresh" if fresh else "The champion learned from it."},
     }  # fmt: skip
 
