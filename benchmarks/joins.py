@@ -48,7 +48,7 @@ def prepare(home: Home) -> None:
 
 def entities(home: Home, rows: int | None) -> pl.DataFrame:
     """Entity keys and times of labelled flights: all, or that many spread evenly over the year."""
-    raw = Refs(home).read(f"{PROJECT.name}/{MODEL.examples.source}/raw").manifest.table
+    raw = Refs(home).read(f"{PROJECT.name}/raw/{MODEL.examples.source}").manifest.table
     scan = DeltaDoor(home.root / raw.path).scan(raw.version)
     found = resolve(MODEL.examples.labelled)(scan).filter(pl.col("label").is_not_null()).collect()
     found = found.sort("event_timestamp", MODEL.examples.id).select(*PROJECT.entity_keys(MODEL), "event_timestamp")
@@ -59,7 +59,7 @@ def ours(home: Home, rows: int | None) -> dict[str, Any]:
     """Our store, asked as the dataset station asks it."""
     import feast  # noqa: F401  its import is no part of the join
 
-    tables = {n: Refs(home).read(f"{PROJECT.name}/{n}/features").manifest.table for n in PROJECT.feature_columns(MODEL)}
+    tables = {n: Refs(home).read(f"{PROJECT.name}/features/{n}").manifest.table for n in PROJECT.feature_columns(MODEL)}
     asked = entities(home, rows)
     begun = Timeline.now()
     answered = FeastDoor(home, PROJECT).with_features(MODEL, asked, tables)

@@ -45,9 +45,10 @@ def upstreams(project: Project) -> dict[str, list[str]]:
 
 
 def _shortened(parents: list[str]) -> str:
-    """Many parents of one kind are counted: ``8 features, flights/raw``."""
+    """Many parents of one kind are counted: ``8 features, raw/flights``."""
     kinds: dict[str, list[str]] = {}
     for parent in parents:
-        kinds.setdefault(parent.rpartition("/")[2], []).append(station_name(parent))
+        _, middle, last = parent.split("/")
+        kinds.setdefault(middle if middle in ("raw", "features") else last, []).append(station_name(parent))
     told = [names[0] if len(names) == 1 else f"{len(names)} {kind}" for kind, names in kinds.items()]
     return ", ".join(told)

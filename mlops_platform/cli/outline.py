@@ -32,8 +32,8 @@ _ROOMS = {
 def outline(project: Project) -> list[Planned]:
     """Every station; a test compares them with the graph that Dagster builds."""
     name = project.name
-    raw = [Planned(f"{name}/{table.name}/raw", "sources") for table in project.raw_tables]
-    features = [Planned(f"{name}/{table.name}/features", "features") for table in project.feature_tables]
+    raw = [Planned(f"{name}/raw/{table.name}", "sources") for table in project.raw_tables]
+    features = [Planned(f"{name}/features/{table.name}", "features") for table in project.feature_tables]
     feast = [Planned(f"{name}/feast/{station}", "features") for station in ("registry", "online")]
     models = [Planned(f"{name}/{m.name}/{station}", room) for m in project.models for station, room in _ROOMS.items()]
     return [*raw, *features, *feast, *models]

@@ -57,7 +57,7 @@ def standings(project: Project, home: Home) -> list[Standing]:
 
 def _reasons(project: Project, home: Home, plan: Planned, manifest: Manifest, now: dict[str, Manifest | None],
              told: dict[str, Standing]) -> Iterator[str]:  # fmt: skip
-    table = next((t for t in project.raw_tables if plan.station == f"{project.name}/{t.name}/raw"), None)
+    table = next((t for t in project.raw_tables if plan.station == f"{project.name}/raw/{t.name}"), None)
     if table is not None:
         yield from _landed(home, project, table)
     store, recipe, source = ArtifactStore(home), manifest.recipe, closure(*manifest.recipe.functions)

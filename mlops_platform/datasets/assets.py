@@ -17,9 +17,9 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     @dg.asset(
         key=[project.name, model.name, "dataset"],
         deps=[
-            [project.name, model.examples.source, "raw"],
+            [project.name, "raw", model.examples.source],
             [project.name, "feast", "registry"],
-            *([project.name, name, "features"] for name in tables),
+            *([project.name, "features", name] for name in tables),
         ],
         group_name="datasets",
         owners=[project.owner],
@@ -32,8 +32,8 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         from mlops_platform.resources.feast import FeastDoor
 
         home = stations.home
-        raw = stations.input(f"{project.name}/{model.examples.source}/raw").manifest
-        features = {name: stations.input(f"{project.name}/{name}/features").manifest for name in tables}
+        raw = stations.input(f"{project.name}/raw/{model.examples.source}").manifest
+        features = {name: stations.input(f"{project.name}/features/{name}").manifest for name in tables}
         registry = stations.input(f"{project.name}/feast/registry").manifest
 
         def work(folder: Path) -> Made:

@@ -79,7 +79,7 @@ def _leak(
     from mlops_platform.datasets.leak import remembered_report
 
     tables = [project.feature_table(name) for name in project.feature_columns(model)]
-    raw = {table.source: stations.input(f"{project.name}/{table.source}/raw").manifest for table in tables}
+    raw = {table.source: stations.input(f"{project.name}/raw/{table.source}").manifest for table in tables}
     report = remembered_report(stations.home, project, model, artifact, raw)
     return dg.AssetCheckResult(
         check_name="nothing_leaks",

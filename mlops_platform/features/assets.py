@@ -15,8 +15,8 @@ def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefin
     """One feature table, computed from one raw table."""
 
     @dg.asset(
-        key=[project.name, table.name, "features"],
-        deps=[[project.name, table.source, "raw"]],
+        key=[project.name, "features", table.name],
+        deps=[[project.name, "raw", table.source]],
         group_name="features",
         owners=[project.owner],
         kinds={"polars", "deltalake"},
@@ -28,7 +28,7 @@ def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefin
         from mlops_platform.resources.source_code import closure, resolve
 
         home = stations.home
-        raw = stations.input(f"{project.name}/{table.source}/raw")
+        raw = stations.input(f"{project.name}/raw/{table.source}")
         door = DeltaDoor(home.feature_table(project.name, table.name))
         code = ("mlops_platform.features.compute:compute_table", table.compute)
 
@@ -99,7 +99,7 @@ def online_asset(project: Project) -> dg.AssetsDefinition:
         key=[project.name, "feast", "online"],
         deps=[
             [project.name, "feast", "registry"],
-            *([project.name, table.name, "features"] for table in project.feature_tables),
+            *([project.name, "features", table.name] for table in project.feature_tables),
         ],
         group_name="features",
         owners=[project.owner],
@@ -110,7 +110,7 @@ def online_asset(project: Project) -> dg.AssetsDefinition:
         from mlops_platform.features.online import bring_online
         from mlops_platform.resources.feast import FeastDoor
 
-        tables = {t.name: stations.input(f"{project.name}/{t.name}/features") for t in project.feature_tables}
+        tables = {t.name: stations.input(f"{project.name}/features/{t.name}") for t in project.feature_tables}
         registry = stations.input(f"{project.name}/feast/registry")
         refs: dict[str, TableRef] = {name: found.manifest.delta for name, found in tables.items()}
         digests = {name: found.manifest.digest for name, found in tables.items()}

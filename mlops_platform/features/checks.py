@@ -10,7 +10,7 @@ from mlops_platform.spec import FeatureTable, Project
 
 def feature_table_checks(project: Project, table: FeatureTable) -> dg.AssetChecksDefinition:
     """Both times present and in order, one row a key and time (blocking); null rates."""
-    key = dg.AssetKey([project.name, table.name, "features"])
+    key = dg.AssetKey([project.name, "features", table.name])
     specs = [
         dg.AssetCheckSpec("times_are_sound", asset=key, blocking=True,
                           description="both timestamps are present and nothing is known before it is true"),
@@ -20,13 +20,13 @@ def feature_table_checks(project: Project, table: FeatureTable) -> dg.AssetCheck
                           description=f"no column has more than {table.highest_null_rate:.0%} nulls"),
     ]  # fmt: skip
 
-    @dg.multi_asset_check(specs=specs, name=f"{project.name}__{table.name}__features_checks")
+    @dg.multi_asset_check(specs=specs, name=f"{project.name}__features__{table.name}_checks")
     def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
         import polars as pl
 
         from mlops_platform.resources.delta import DeltaDoor
 
-        ref = stations.input(f"{project.name}/{table.name}/features").manifest.delta
+        ref = stations.input(f"{project.name}/features/{table.name}").manifest.delta
         rows = DeltaDoor(stations.home.root / ref.path).scan(ref.version)
         identity = [*table.keys, "event_timestamp", "known_timestamp"]
         event, known = pl.col("event_timestamp"), pl.col("known_timestamp")
@@ -89,7 +89,7 @@ def online_checks(project: Project) -> dg.AssetChecksDefinition:
         from mlops_platform.resources.feast import FeastDoor
 
         tables = {
-            table: stations.input(f"{project.name}/{table.name}/features").manifest.delta
+            table: stations.input(f"{project.name}/features/{table.name}").manifest.delta
             for table in project.feature_tables
         }
         different = differing_values(FeastDoor(stations.home, project), tables)

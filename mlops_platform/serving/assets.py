@@ -27,8 +27,8 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         deps=[
             [project.name, model.name, "champion"],
             [project.name, "feast", "registry"],
-            *([project.name, name, "raw"] for name in dict.fromkeys(sources)),
-            *([project.name, name, "features"] for name in tables),
+            *([project.name, "raw", name] for name in dict.fromkeys(sources)),
+            *([project.name, "features", name] for name in tables),
         ],
         group_name="serving",
         owners=[project.owner],
@@ -38,7 +38,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     def predictions(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
         champion = _champion(project, model, stations)
         names = {"raw": sources, "features": tables}
-        read = {(kind, n): stations.input(f"{project.name}/{n}/{kind}").manifest for kind in names for n in names[kind]}
+        read = {(kind, n): stations.input(f"{project.name}/{kind}/{n}").manifest for kind in names for n in names[kind]}
         inputs = {
             "checkpoint": champion["checkpoint"],
             "registry": stations.input(f"{project.name}/feast/registry").manifest.digest,

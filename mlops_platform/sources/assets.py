@@ -16,7 +16,7 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
     """The raw table of one source: everything that landed, exactly once."""
 
     @dg.asset(
-        key=[project.name, table.name, "raw"],
+        key=[project.name, "raw", table.name],
         group_name="sources",
         owners=[project.owner],
         kinds={"polars", "deltalake"},

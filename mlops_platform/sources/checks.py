@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def raw_table_checks(project: Project, table: RawTable) -> dg.AssetChecksDefinition:
     """Row conservation (blocking), quarantine, null rates and freshness of one raw table."""
-    key = dg.AssetKey([project.name, table.name, "raw"])
+    key = dg.AssetKey([project.name, "raw", table.name])
     specs = [
         dg.AssetCheckSpec("rows_are_conserved", asset=key, blocking=True,
                           description="rows in = rows kept + rows quarantined, file by file"),
@@ -26,7 +26,7 @@ def raw_table_checks(project: Project, table: RawTable) -> dg.AssetChecksDefinit
         dg.AssetCheckSpec("is_fresh", asset=key, description="its newest event is as recent as declared"),
     ]  # fmt: skip
 
-    @dg.multi_asset_check(specs=specs, name=f"{project.name}__{table.name}__raw_checks")
+    @dg.multi_asset_check(specs=specs, name=f"{project.name}__raw__{table.name}_checks")
     def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
         yield from _results(project, table, key, stations)
 
@@ -79,7 +79,7 @@ def _freshness(project: Project, table: RawTable, key: dg.AssetKey, stations: St
     newest = {
         other.name: at
         for other in project.raw_tables
-        if (found := Refs(stations.home).find(f"{project.name}/{other.name}/raw"))
+        if (found := Refs(stations.home).find(f"{project.name}/raw/{other.name}"))
         and (at := _newest(stations.home.root / found.manifest.delta.path)) is not None
     }
     here, latest = newest.get(table.name), max(newest.values(), default=None)

@@ -45,10 +45,10 @@ def test_nothing_is_stale_right_after_a_run(made: Home) -> None:
 def test_a_landed_file_makes_everything_after_it_stale(pumps_copy: Home) -> None:
     pl.DataFrame({"pump": ["P9"]}).write_parquet(pumps_copy.landing / "readings" / "late.parquet")
     found = {each.station: each for each in standings(PROJECT, pumps_copy)}
-    assert found["pumps/readings/raw"].why == ("1 file landed and not ingested",)
-    assert not found["pumps/readings/raw"].in_turn
+    assert found["pumps/raw/readings"].why == ("1 file landed and not ingested",)
+    assert not found["pumps/raw/readings"].in_turn
     assert found["pumps/pump_repair/predictions"].in_turn
-    assert found["pumps/inspections/raw"].state == FRESH
+    assert found["pumps/raw/inspections"].state == FRESH
 
 
 def test_changed_code_and_software_are_named(made: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +83,8 @@ def test_status_tells_what_is_live_and_how_runs_ended(made: Home, mlops: Callabl
 def test_status_names_only_causes_one_by_one(pumps_copy: Home, mlops: Callable[..., Outcome]) -> None:
     (pumps_copy.landing / "readings" / "late.parquet").write_bytes(b"no parquet")
     lines = [line for line in mlops("status").out.splitlines() if line.startswith("stale")]
-    assert lines[0] == "stale readings/raw: 1 file landed and not ingested"
-    assert lines[1].startswith("stale in turn: pump_state/features")
+    assert lines[0] == "stale raw/readings: 1 file landed and not ingested"
+    assert lines[1].startswith("stale in turn: features/pump_state")
     assert len(lines) == 2
 
 
@@ -127,16 +127,16 @@ def test_materializing_again_takes_everything_as_it_was(pumps_copy: Home, mlops:
     assert len(lines) == len(outline(PROJECT)) + 1 + sum(line.startswith("warn") for line in lines)
     assert f"0 made, {len(outline(PROJECT))} as they were" in lines[-1]
     assert ended.err == ""
-    assert mlops("materialize", "--quiet", "--select", 'key:"pumps/plan/raw"').out.startswith("1 station in")
+    assert mlops("materialize", "--quiet", "--select", 'key:"pumps/raw/plan"').out.startswith("1 station in")
 
 
 def test_a_broken_file_is_quarantined_and_gives_exit_code_3(pumps_copy: Home, mlops: Callable[..., Outcome]) -> None:
     (pumps_copy.landing / "readings" / "late.parquet").write_bytes(b"no parquet")
-    ended = mlops("materialize", "--quiet", "--select", 'key:"pumps/readings/raw"+')
+    ended = mlops("materialize", "--quiet", "--select", 'key:"pumps/raw/readings"+')
     assert ended.code == 3
     red = [line for line in ended.out.splitlines() if line.startswith("error")]
     assert len(red) == 1
-    assert red[0].startswith("error readings/raw nothing_quarantined: rows 1")
+    assert red[0].startswith("error raw/readings nothing_quarantined: rows 1")
     raw = standings(PROJECT, pumps_copy)[0]
     assert (raw.state, raw.manifest and raw.manifest.content["quarantined"]) == (FRESH, 1)
     assert STALE not in {each.state for each in standings(PROJECT, pumps_copy)}

@@ -139,7 +139,7 @@ def test_the_three_steps_build_a_graph() -> None:
     from mlops_platform_tests.face.pumps_definitions import defs
 
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert {"pumps/readings/raw", "pumps/pump_state/features", "pumps/pump_repair/predictions"} <= keys
+    assert {"pumps/raw/readings", "pumps/features/pump_state", "pumps/pump_repair/predictions"} <= keys
 
 
 def test_the_project_named_for_the_command_line_is_one() -> None:

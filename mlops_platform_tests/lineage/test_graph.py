@@ -9,14 +9,13 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_platform.lineage import build_definitions
+from mlops_platform.projects.flights.project import PROJECT
 
 GOLDEN = Path(__file__).with_name("flights_graph.json")
 
 
 def graph() -> dict[str, dict[str, object]]:
     """Group, dependencies, kinds and checks of each asset of the flights project."""
-    from mlops_platform.projects.flights.project import PROJECT
-
     found = build_definitions(PROJECT).resolve_asset_graph()
     checks: dict[str, list[str]] = {}
     for key in found.asset_check_keys:
@@ -45,13 +44,15 @@ def test_every_station_is_owned_described_and_checked() -> None:
         assert node["checks"], key
 
 
-def test_keys_are_project_then_name_then_station() -> None:
-    assert all(len(key.split("/")) == 3 and key.startswith("flights/") for key in graph())
+def test_keys_end_with_what_people_look_for() -> None:
+    tables = {table.name for table in PROJECT.raw_tables} | {table.name for table in PROJECT.feature_tables}
+    for key in graph():
+        project, middle, last = key.split("/")
+        assert project == "flights"
+        assert last in tables if middle in ("raw", "features") else middle in ("feast", "flight_delay")
 
 
 def test_the_graph_has_no_external_or_partitioned_asset() -> None:
-    from mlops_platform.projects.flights.project import PROJECT
-
     found = build_definitions(PROJECT).resolve_asset_graph()
     assert all(node.partitions_def is None and isinstance(node.key, dg.AssetKey) for node in found.asset_nodes)
     assert not found.external_asset_keys

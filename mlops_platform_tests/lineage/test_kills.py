@@ -19,8 +19,8 @@ from mlops_platform_tests.lineage.run import PUMPS, land
 
 ROOT = Path(__file__).parents[2]
 STATIONS = [
-    "pumps/readings/raw",
-    "pumps/pump_state/features",
+    "pumps/raw/readings",
+    "pumps/features/pump_state",
     "pumps/feast/registry",
     "pumps/feast/online",
     "pumps/pump_repair/dataset",

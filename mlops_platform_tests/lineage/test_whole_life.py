@@ -23,8 +23,8 @@ pytestmark = pytest.mark.long
 STATIONS = {
     "pumps/feast/online",
     "pumps/feast/registry",
-    "pumps/inspections/raw",
-    "pumps/plan/raw",
+    "pumps/raw/inspections",
+    "pumps/raw/plan",
     "pumps/pump_repair/champion",
     "pumps/pump_repair/checkpoint",
     "pumps/pump_repair/dataset",
@@ -32,8 +32,8 @@ STATIONS = {
     "pumps/pump_repair/gate",
     "pumps/pump_repair/predictions",
     "pumps/pump_repair/registered_model",
-    "pumps/pump_state/features",
-    "pumps/readings/raw",
+    "pumps/features/pump_state",
+    "pumps/raw/readings",
 }
 
 
@@ -126,14 +126,14 @@ def test_new_rows_move_just_what_they_touch(pumps_copy: Home, use_home: Callable
     assert materialize(pumps_copy, PROJECT).success
     # The new pump has no inspection: the dataset's rows, and all that follows from them, stay as they were.
     moved = {
-        "pumps/readings/raw",
-        "pumps/pump_state/features",
+        "pumps/raw/readings",
+        "pumps/features/pump_state",
         "pumps/feast/online",
         "pumps/pump_repair/dataset",
         "pumps/pump_repair/predictions",
     }
     assert made(listening) == moved
-    measured = Refs(pumps_copy).read("pumps/pump_state/features").manifest.produced.measured
+    measured = Refs(pumps_copy).read("pumps/features/pump_state").manifest.produced.measured
     # June too: what leaves a window does so after the last raw row.
     assert measured["computed"] == ["2024-05", "2024-06"]
 
@@ -145,9 +145,9 @@ def test_a_truncated_file_is_red_and_the_rest_goes_on(pumps_copy: Home, use_home
     result = materialize(pumps_copy, PROJECT)
     assert result.success
     red = red_checks(result)
-    assert set(red) == {"pumps/readings/raw:nothing_quarantined"}
+    assert set(red) == {"pumps/raw/readings:nothing_quarantined"}
     assert "cut.parquet | whole file | not a readable Parquet file" in str(
-        red["pumps/readings/raw:nothing_quarantined"]
+        red["pumps/raw/readings:nothing_quarantined"]
     )
 
 
@@ -157,7 +157,7 @@ def test_a_table_that_never_landed_stops_what_needs_it_and_says_so(home: Home, u
     for path in (home.landing / "plan").glob("*"):
         path.unlink()
     failed = failures(materialize(home, PROJECT, 'group:"sources"'))
-    assert set(failed) == {"pumps__plan__raw"} and "at least one Parquet file" in failed["pumps__plan__raw"]
+    assert set(failed) == {"pumps__raw__plan"} and "at least one Parquet file" in failed["pumps__raw__plan"]
 
 
 def test_a_declaration_that_differs_from_the_feature_repo_is_refused(home: Home, use_home: Callable) -> None:
@@ -172,5 +172,5 @@ def test_a_stricter_rule_for_a_column_is_a_new_recipe(pumps_copy: Home, use_home
     use_home(pumps_copy.path)
     columns = tuple(replace(c, maximum=1000) if c.name == "temperature" else c for c in READINGS.columns)
     tables = (replace(READINGS, columns=columns), *PROJECT.raw_tables[1:])
-    assert materialize(pumps_copy, replace(PROJECT, raw_tables=tables), 'key:"pumps/readings/raw"').success
-    assert made(listening) == {"pumps/readings/raw"}
+    assert materialize(pumps_copy, replace(PROJECT, raw_tables=tables), 'key:"pumps/raw/readings"').success
+    assert made(listening) == {"pumps/raw/readings"}
