@@ -88,8 +88,7 @@ def test_mlflow_has_one_parent_and_a_child_for_each_station_that_worked(pumps_ho
     assert "roc_auc" in children["pumps/pump_repair/evaluation"].data.metrics
 
 
-def test_dagster_mlflows_own_resource_finds_our_run(pumps_home: Path) -> None:
-    import mlflow
+def test_dagster_mlflows_own_resource_finds_our_run(pumps_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dagster_mlflow.resources import MlFlow
 
     door = MlflowDoor(Home(pumps_home), "pumps")
@@ -97,7 +96,7 @@ def test_dagster_mlflows_own_resource_finds_our_run(pumps_home: Path) -> None:
     # Their constructor starts a run; what finds an existing one is this method.
     theirs = object.__new__(MlFlow)
     theirs.experiment = door.client.get_experiment(door.experiment)
-    mlflow.set_tracking_uri(door.tracking_uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", door.tracking_uri)
     found = theirs._get_current_run_id(dagster_run_id=parent.data.tags["dagster_run_id"])
     assert found == parent.info.run_id
 
