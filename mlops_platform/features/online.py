@@ -21,7 +21,8 @@ def bring_online(feast: FeastDoor, tables: Mapping[str, TableRef], digests: Mapp
         digests: Digest of each table.
 
     Returns:
-        The time up to which each table's rows are online, ISO 8601 in UTC, and their digests.
+        The time up to which each table's rows are online, ISO 8601 in UTC, their digests, and what the two stores
+        answer differently for the newest row of each table.
     """
     newest: dict[str, str] = {}
     for name, table in sorted(tables.items()):
@@ -31,7 +32,8 @@ def bring_online(feast: FeastDoor, tables: Mapping[str, TableRef], digests: Mapp
         first, last = times.collect().row(0)
         feast.materialize({name: table}, first - timedelta(seconds=1), last)
         newest[name] = last.isoformat()
-    return {"newest": newest, "tables": dict(digests)}
+    declared = {feast.project.feature_table(name): ref for name, ref in tables.items()}
+    return {"newest": newest, "tables": dict(digests), "different": differing_values(feast, declared)}
 
 
 def differing_values(feast: FeastDoor, tables: Mapping[FeatureTable, TableRef]) -> dict[str, list[Any]]:

@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 MODEL = "pumps/pump_repair"
-STATIONS = ("raw", "features", "dataset", "checkpoint", "evaluation", "gate", "registered_model", "champion",
+STATIONS = ("readings", "pump_state", "dataset", "checkpoint", "evaluation", "gate", "registered_model", "champion",
             "predictions")  # fmt: skip
 WORKSPACE = "load_from:\n  - python_module: mlops_platform_tests.face.pumps_definitions\n"
 RUN_STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"

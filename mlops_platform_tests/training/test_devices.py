@@ -108,7 +108,13 @@ def test_a_program_follows_its_killed_launcher() -> None:
 
 
 def test_an_interrupted_wait_ends_the_program() -> None:
-    process = subprocess.Popen(["sleep", "60"])
+    # Whatever signals this process ignores or blocks, a program that listens hears this one, as the trainer does.
+    listens = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_DFL); "
+        "signal.pthread_sigmask(signal.SIG_SETMASK, []); print('ready', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", listens], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
     with pytest.raises(KeyboardInterrupt), _ended(process):
         raise KeyboardInterrupt
     assert process.returncode == -signal.SIGTERM
