@@ -67,10 +67,12 @@ def program(home: Path, arguments: Sequence[str], ports: Sequence[int]) -> Itera
 def processes_of(home: Path) -> list[psutil.Process]:
     """Living processes, this one left out, whose ``DAGSTER_HOME`` is the home."""
     found = []
+    # `make` and the shell may have the same home: whoever started this is no part of it.
+    callers = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
         try:
             ours = process.environ().get("DAGSTER_HOME") == str(home)
-            if ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+            if ours and process.pid not in callers and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
