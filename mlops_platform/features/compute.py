@@ -13,15 +13,11 @@ import polars as pl
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import digest_of
-from mlops_platform.resources.delta import PARTITION, DeltaDoor, content_digest, month_bounds
+from mlops_platform.resources.delta import PARTITION, POLARS_TYPES, DeltaDoor, content_digest, month_bounds
 from mlops_platform.spec import FeatureTable, duration
 
 RECIPES = "mlops.recipes"
 
-POLARS_TYPES: Mapping[str, pl.DataType] = {
-    "int8": pl.Int8(), "int64": pl.Int64(), "float32": pl.Float32(), "float64": pl.Float64(), "string": pl.String(),
-    "bool": pl.Boolean(), "timestamp": pl.Datetime("us", "UTC"),
-}  # fmt: skip
 _WHOLE = "all"
 _TIMES = ("event_timestamp", "known_timestamp")
 

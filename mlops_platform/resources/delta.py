@@ -19,6 +19,11 @@ from mlops_platform.resources.home import Home
 PARTITION = "_partition"
 LINEAGE = ("_file", "_row")
 _DIGESTS = "mlops.partitions"
+POLARS_TYPES: Mapping[str, pl.DataType] = {
+    "int8": pl.Int8(), "int64": pl.Int64(), "float32": pl.Float32(), "float64": pl.Float64(), "string": pl.String(),
+    "bool": pl.Boolean(), "timestamp": pl.Datetime("us", "UTC"),
+}  # fmt: skip
+"""The polars type of each declared dtype."""
 _KEPT = {"delta.logRetentionDuration": "interval 3650 days", "delta.deletedFileRetentionDuration": "interval 3650 days"}
 
 

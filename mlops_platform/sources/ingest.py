@@ -12,9 +12,9 @@ from pathlib import Path
 import polars as pl
 from pyarrow import ArrowException, parquet
 
-from mlops_platform.resources.delta import PARTITION, DeltaDoor, content_digest, month_of
+from mlops_platform.resources.delta import PARTITION, POLARS_TYPES, DeltaDoor, content_digest, month_of
 from mlops_platform.sources.landing import LandedFile
-from mlops_platform.sources.validation import REASON, ROW, TYPES, UnfitFileError, fit_columns, judge_rows
+from mlops_platform.sources.validation import REASON, ROW, UnfitFileError, fit_columns, judge_rows
 from mlops_platform.spec import RawTable
 
 FILES = "mlops.files"
@@ -209,6 +209,6 @@ def _no_rows(table: RawTable, raw: DeltaDoor) -> pl.DataFrame:
     """A frame of the table's shape and no rows, for a commit that only marks files as done."""
     if raw.exists:
         return raw.scan().head(0).collect()
-    names = {ROW: pl.Int64(), **{column.name: TYPES[column.dtype] for column in table.columns}}
+    names = {ROW: pl.Int64(), **{column.name: POLARS_TYPES[column.dtype] for column in table.columns}}
     times = {name: pl.Datetime("us", "UTC") for name in ("event_timestamp", "known_timestamp")}
     return pl.DataFrame(schema={**names, **times, "_file": pl.String(), PARTITION: pl.String()})

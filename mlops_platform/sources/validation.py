@@ -3,20 +3,16 @@
 The rules are dataframely's (https://github.com/Quantco/dataframely), whose filter tells the failing rows.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import dataframely as dy
 import polars as pl
 
+from mlops_platform.resources.delta import POLARS_TYPES
 from mlops_platform.spec import Column, RawTable
 
 ROW = "_row"
 REASON = "reason"
-TYPES: Mapping[str, pl.DataType] = {
-    "int8": pl.Int8(), "int64": pl.Int64(), "float32": pl.Float32(), "float64": pl.Float64(), "string": pl.String(),
-    "bool": pl.Boolean(), "timestamp": pl.Datetime("us", "UTC"),
-}  # fmt: skip
 _FOR_PEOPLE = {"nullability": "is null", "min": "is below its minimum", "max": "is above its maximum",
                "nan": "is not a number", "inf": "is infinite"}  # fmt: skip
 
@@ -50,7 +46,7 @@ def fit_columns(frame: pl.DataFrame, table: RawTable) -> tuple[pl.DataFrame, pl.
     if any(problems):
         raise UnfitFileError("another schema: " + "; ".join(filter(None, problems)))
     numbered = frame.select(*declared).with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))
-    cast = numbered.with_columns(pl.col(c.name).cast(TYPES[c.dtype], strict=False) for c in table.columns)
+    cast = numbered.with_columns(pl.col(c.name).cast(POLARS_TYPES[c.dtype], strict=False) for c in table.columns)
     lost = [(name, numbered[name].is_not_null() & cast[name].is_null()) for name in declared]
     reasons = [pl.when(mask).then(pl.lit(f"{name} is text, not {declared[name].dtype}")) for name, mask in lost]
     marked = numbered.with_columns(pl.concat_str(reasons, separator="; ", ignore_nulls=True).alias(REASON))
@@ -59,7 +55,7 @@ def fit_columns(frame: pl.DataFrame, table: RawTable) -> tuple[pl.DataFrame, pl.
 
 
 def _mistyped(column: Column, found: pl.DataType) -> str | None:
-    wanted = TYPES[column.dtype]
+    wanted = POLARS_TYPES[column.dtype]
     said = f"{column.name} must be {column.dtype}, found {found}"
     if column.dtype == "timestamp":
         if not isinstance(found, pl.Datetime):
