@@ -106,11 +106,6 @@ class FeastDoor:
         with contextlib.redirect_stdout(sys.stderr):
             self.store(tables).materialize(start, end, feature_views=sorted(tables), disable_event_timestamp=False)
 
-    def online(self, service: str, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-        """Features of a service from the online store, by entity keys."""
-        store = self.store({})
-        return store.get_online_features(features=store.get_feature_service(service), entity_rows=rows).to_dict()
-
     def _require_agreement(self, objects: list[Any]) -> None:
         from feast import Entity, FeatureService, FeatureView
 

@@ -1,7 +1,8 @@
 """Ingest: each landed content exactly once, in two commits that cannot disagree.
 
-The quarantine commits first, then the raw table; both mark the files' digests as done in the same commit as their
-rows. A process that dies between them leaves the raw table without the mark, and the next ingest goes on there.
+The quarantine commits first, and replaces whatever it holds of the same files; then the raw table commits its rows and,
+in the same commit, marks the files' digests as done. A process that dies between the two leaves the files unmarked, and
+the next ingest judges them anew.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,31 +3,17 @@
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import polars as pl
 import pytest
 
 from mlops_platform.point_in_time import ViewFrame, between, join_as_of, latest, pruned
+from mlops_platform_tests.point_in_time.one_view import T, ask, facts
 
-T = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MICRO = timedelta(microseconds=1)
-
-
-def facts(*rows: dict[str, Any], **options: Any) -> ViewFrame:
-    """A view with key `k` and feature `x`; `known` is its known timestamp if any row has one."""
-    known = any("known" in row for row in rows)
-    frame = pl.DataFrame([{"k": 1, **row} for row in rows], infer_schema_length=None).lazy()
-    known_timestamp = "known" if known else None
-    given = {"keys": {"k": "k"}, "event_timestamp": "event", "known_timestamp": known_timestamp, **options}
-    return ViewFrame(name="v", frame=frame, features={"x": "x"}, **given)
-
-
-def ask(view: ViewFrame, *times: Any, key: Any = 1) -> list[Any]:
-    entities = pl.DataFrame({"k": [key] * len(times), "at": list(times)})
-    return join_as_of(entities.lazy(), [view], event_timestamp="at").collect()["x"].to_list()
 
 
 def test_every_entity_row_comes_back_once_and_in_order() -> None:
