@@ -36,7 +36,7 @@ test: setup system ## run every test
 	$(BIN)/python -m pytest
 
 test-fast: setup ## run the tests that take no long end-to-end run
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long and not soak"
 
 check: setup ## lint, types and import contracts
 	$(BIN)/ruff format --check .
