@@ -1,7 +1,9 @@
 """Point-in-time joins: for each entity row, the features that could have been known at its time.
 
 `engine` is pure polars: lazy frames in, a lazy frame out. `feast_store` puts a Feast offline store on it; it is not
-imported here, so importing this room loads neither feast nor pandas nor dagster.
+imported here, so importing this room loads neither feast nor pandas nor dagster. `check_leak` asks of any function
+that builds rows from facts whether a row at T can change with what became known after T; `extended` answers a longer
+entity frame from an earlier answer.
 
 Words: an *entity row* asks "these keys, at this time T". A *view row* has keys, an event timestamp (when it was
 true), maybe a known timestamp (when we could know it), and features.
@@ -25,11 +27,21 @@ view, column, found types and remedy. Integer widths, and text and categories, c
 | view without keys | the newest visible row of the whole view |
 | types out | as stored; the entity time and the times of chosen rows are `Datetime("us", "UTC")` |
 | `latest(start, end)`, `between(start, end)` | both ends inclusive |
+| retrieval by dates, without entities | every (keys, event time) between the dates, both included; a row recorded \
+after its own event time is not seen at it, unless known time is ignored |
+| files replaced while they are read | `PointInTimeError`; a Delta table is read at one version to the end |
+| memory | keys and times of a view, then its chosen features, within `memory_budget`; see `planning` |
 """
 
-from mlops_platform.point_in_time.engine import between, join_as_of, latest
+from mlops_platform.point_in_time.engine import join_as_of, join_in_parts, plans
 from mlops_platform.point_in_time.errors import PointInTimeError
-from mlops_platform.point_in_time.pruning import pruned
+from mlops_platform.point_in_time.incremental import extended
+from mlops_platform.point_in_time.leak import LeakReport, check_leak
+from mlops_platform.point_in_time.perturbation import Facts
+from mlops_platform.point_in_time.pulls import between, latest
 from mlops_platform.point_in_time.view_frame import KnownTime, ViewFrame
 
-__all__ = ["KnownTime", "PointInTimeError", "ViewFrame", "between", "join_as_of", "latest", "pruned"]
+__all__ = [
+    "Facts", "KnownTime", "LeakReport", "PointInTimeError", "ViewFrame", "between", "check_leak", "extended",
+    "join_as_of", "join_in_parts", "latest", "plans",
+]  # fmt: skip

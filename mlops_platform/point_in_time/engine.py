@@ -1,17 +1,22 @@
 """Joins as of a time, in polars: lazy frames in, a lazy frame out.
 
-How a join that looks like two conditions (true by then, *and* known by then) becomes one backward asof join:
-a row is visible from `max(event, known)` on. Order the rows of a key by that moment; a row that is older, by
-(event, known, file order), than one already visible will never be chosen, so it is dropped. What is left is
-ordered by visibility and by rank at once, and the last row visible at T is the newest visible row at T.
+One row's way: `asked` numbers the keys of the entity rows; `planning` decides how a view is read; `candidates` reads
+the rows that could answer; `choosing` finds each entity row's newest visible one; `gathering` fetches its features.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import polars as pl
 
-from mlops_platform.point_in_time.times import UTC_TIME, as_utc, in_utc, roughly_within
+from mlops_platform.point_in_time.asked import EVENT, KNOWN, ROW, Asked
+from mlops_platform.point_in_time.candidates import Candidates, microseconds
+from mlops_platform.point_in_time.choosing import better
+from mlops_platform.point_in_time.errors import rewritten
+from mlops_platform.point_in_time.gathering import gathered
+from mlops_platform.point_in_time.memory import default_budget, used_bytes
+from mlops_platform.point_in_time.planning import Plan, choose_plan, require_room, row_bytes
+from mlops_platform.point_in_time.times import UTC_TIME, as_utc
 from mlops_platform.point_in_time.view_frame import (
     ViewFrame,
     check_columns,
@@ -21,15 +26,14 @@ from mlops_platform.point_in_time.view_frame import (
     schema_of,
 )
 
-_ROW, _AT, _EVENT, _KNOWN, _RANK, _VISIBLE = (f"__pit_{n}" for n in ("row", "at", "event", "known", "rank", "visible"))
-# Stands for a null entity time: before every moment that a datetime can hold, and far enough from the end of Int64
-# that subtracting a ttl cannot wrap around.
-_NEVER = -(2**62)
+_LEAST_PART = 10_000
+_BEGINNING = -(2**63)
 
 
 def join_as_of(
-    entities: pl.LazyFrame, views: Sequence[ViewFrame], *, event_timestamp: str, with_times: bool = False
-) -> pl.LazyFrame:
+    entities: pl.LazyFrame, views: Sequence[ViewFrame], *, event_timestamp: str, with_times: bool = False,
+    plan: Plan | None = None, memory_budget: int | None = None,
+) -> pl.LazyFrame:  # fmt: skip
     """Give each entity row the features of the newest row of each view that was visible at its time.
 
     Args:
@@ -38,172 +42,136 @@ def join_as_of(
         event_timestamp: The time column of `entities`: datetime, date or ISO text; no zone means UTC. Null: no match.
         with_times: Also add `<view>__event_timestamp` and `<view>__known_timestamp` of the row chosen, both
             `Datetime("us", "UTC")`, null where none was chosen or the view has no known timestamp.
+        plan: How to read every view, instead of what the planner would choose.
+        memory_budget: Bytes that this process may use; three quarters of what there is by default.
 
     Returns:
         As many rows as `entities`, in the same order: its columns, then each view's features as stored (nulls where
-        nothing matched), each view followed by its two times if they were asked for.
+        nothing matched), each view followed by its two times if they were asked for. Nothing is read before it is
+        collected; entity frame and answer are then held in memory.
 
     Raises:
-        PointInTimeError: A column is missing, a key or time type does not fit, a name is used twice.
+        PointInTimeError: A column is missing, a key or time type does not fit, a name is used twice; when collected:
+            a view's rows were written anew while they were read, or the answer itself is larger than the budget.
     """
-    schema = schema_of(entities, where="entity frame")
-    require_columns(
-        [event_timestamp], schema, where="entity frame", remedy="Name the column that holds each row's time."
-    )
-    outputs = [(view.name, name) for view in views for name in _output_names(view, with_times)]
-    types = [key_types(view, schema, check_columns(view)) for view in views]
-    check_outputs(schema, outputs)
-    moment = as_utc(event_timestamp, schema[event_timestamp], where="entity frame")
-    joined = (
-        entities.with_row_index(_ROW)
-        .with_columns(moment)
-        .with_columns(pl.col(event_timestamp).to_physical().fill_null(_NEVER).alias(_AT))
-        .sort(_AT)
-    )
-    for view, compared in zip(views, types, strict=True):
-        joined = _join_one(joined, view, compared, with_times)
-    return joined.sort(_ROW).select(*schema, *(name for _, name in outputs))
+    join = _Join(entities, views, event_timestamp)
+    answers = [_answer_schema(view, own, with_times) for view, own in zip(views, join.stored, strict=True)]
+    check_outputs(join.schema, [(view.name, name) for view, own in zip(views, answers, strict=True) for name in own])
+
+    def answer() -> pl.DataFrame:
+        asked, budget = join.asked(), memory_budget or default_budget()
+        require_room(views, asked.rows.height, budget)
+        columns = asked.rows.get_columns()
+        for candidates in join.candidates(asked):
+            columns += _answer(candidates, plan, budget, with_times)
+        return pl.DataFrame(columns)
+
+    whole = {**join.schema, event_timestamp: UTC_TIME}
+    return pl.defer(answer, schema=pl.Schema(whole | {name: dtype for own in answers for name, dtype in own.items()}))
 
 
-def _output_names(view: ViewFrame, with_times: bool) -> list[str]:
-    times = [f"{view.name}__event_timestamp", f"{view.name}__known_timestamp"]
-    return [*view.features.values(), *(times if with_times else [])]
+def plans(
+    entities: pl.LazyFrame, views: Sequence[ViewFrame], *, event_timestamp: str, memory_budget: int | None = None
+) -> list[Plan]:
+    """Return how `join_as_of` would read each view now, and why; the arguments and errors are the same."""
+    join = _Join(entities, views, event_timestamp)
+    return [choose_plan(each, memory_budget or default_budget()) for each in join.candidates(join.asked())]
 
 
-def _join_one(left: pl.LazyFrame, view: ViewFrame, types: Mapping[str, pl.DataType], with_times: bool) -> pl.LazyFrame:
-    keys = [f"__pit_key_{number}" for number in range(len(types))]
-    left = left.with_columns(
-        pl.col(column).cast(dtype, strict=False).alias(key)
-        for key, (column, dtype) in zip(keys, types.items(), strict=True)
-    )
-    right = _visible_rows(view, types, keys)
-    # Both sides are sorted by time above; with `by`, polars can only warn that it does not check.
-    joined = left.join_asof(
-        right, left_on=_AT, right_on=_VISIBLE, by_left=keys or None, by_right=keys or None,
-        strategy="backward", check_sortedness=False,
-    )  # fmt: skip
-    times = [_EVENT, _KNOWN]
-    if with_times:
-        joined = joined.with_columns(
-            pl.col(time).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").alias(f"{view.name}__{label}_timestamp")
-            for time, label in ((_EVENT, "event"), (_KNOWN, "known"))
+def join_in_parts(
+    entities: pl.LazyFrame, views: Sequence[ViewFrame], *, event_timestamp: str, memory_budget: int | None = None
+) -> Iterator[pl.DataFrame]:
+    """Give the answer of `join_as_of` a stretch of entity rows at a time, where the whole would not fit in memory.
+
+    The views are read once for each part; the arguments and errors are the same.
+    """
+    asked = _Join(entities, views, event_timestamp).asked().rows
+    budget = memory_budget or default_budget()
+    part = max(_LEAST_PART, int((budget - used_bytes()) / 4 / row_bytes(views)))
+    for start in range(0, max(1, asked.height), part):
+        rows = asked.slice(start, part).lazy()
+        joined = join_as_of(rows, views, event_timestamp=event_timestamp, memory_budget=budget)
+        yield joined.collect(engine="in-memory")
+
+
+class _Join:
+    """The checked arguments of a join."""
+
+    def __init__(self, entities: pl.LazyFrame, views: Sequence[ViewFrame], event_timestamp: str) -> None:
+        self.schema = schema_of(entities, where="entity frame")
+        remedy = "Name the column that holds each row's time."
+        require_columns([event_timestamp], self.schema, where="entity frame", remedy=remedy)
+        self.stored = [check_columns(view) for view in views]
+        self._views = views
+        self._types = [key_types(view, self.schema, own) for view, own in zip(views, self.stored, strict=True)]
+        self._event_timestamp = event_timestamp
+        moment = as_utc(event_timestamp, self.schema[event_timestamp], where="entity frame")
+        self._entities = entities.with_columns(moment)
+
+    def asked(self) -> Asked:
+        return Asked.of(self._entities.collect(engine="in-memory"), self._event_timestamp)
+
+    def candidates(self, asked: Asked) -> Iterator[Candidates]:
+        for view, types in zip(self._views, self._types, strict=True):
+            yield Candidates(view=view, types=types, asked=asked, keyed=asked.keyed(types))
+
+
+def _answer_schema(view: ViewFrame, stored: pl.Schema, with_times: bool) -> dict[str, pl.DataType]:
+    times = (f"{view.name}__event_timestamp", f"{view.name}__known_timestamp") if with_times else ()
+    return {output: stored[column] for column, output in view.features.items()} | dict.fromkeys(times, UTC_TIME)
+
+
+def _answer(candidates: Candidates, plan: Plan | None, budget: int, with_times: bool) -> list[pl.Series]:
+    """The features of one view, a series each, in the order of the entity rows."""
+    view = candidates.view
+    before = view.identity() if view.identity else None
+    plan = plan or choose_plan(candidates, budget)
+    if plan.way == "one pass":
+        features, chosen = _at_once(candidates, plan)
+    else:
+        height = plan.rows if plan.rows is not None else int(view.frame.select(pl.len()).collect().item())
+        chosen = _alive(candidates, _chosen(candidates, plan, height))
+        features = gathered(
+            view.frame, view.features, chosen[ROW], height=height, widths=plan.widths, at_once=plan.gather_bytes
         )
-    if ttl := _ttl_in_microseconds(view.ttl):
-        alive = pl.col(_EVENT) >= pl.col(_AT) - ttl
-        joined = joined.with_columns(pl.when(alive).then(pl.col(name)) for name in _output_names(view, with_times))
-    return joined.drop(*keys, *times, _VISIBLE, strict=False)
+    if view.identity and view.identity() != before:
+        raise rewritten(f"view {view.name!r}")
+    if not with_times:
+        return features
+    names = {f"{view.name}__event_timestamp": EVENT, f"{view.name}__known_timestamp": KNOWN}
+    return features + [chosen[time].cast(UTC_TIME).alias(name) for name, time in names.items()]
 
 
-def _visible_rows(view: ViewFrame, types: Mapping[str, pl.DataType], keys: Sequence[str]) -> pl.LazyFrame:
-    """Return the rows that can ever be chosen, ordered by the moment from which they are, as `_VISIBLE`."""
-    schema = view.frame.collect_schema()
-    where = f"view {view.name!r}"
-
-    def time(column: str) -> pl.Expr:
-        return as_utc(column, schema[column], where=where).to_physical()
-
-    known = time(view.known_timestamp) if view.known_timestamp else pl.lit(None, dtype=pl.Int64)
-    rows = view.frame.select(
-        *(
-            pl.col(view.keys[column]).cast(dtype, strict=False).alias(key)
-            for key, (column, dtype) in zip(keys, types.items(), strict=True)
-        ),
-        *(pl.col(column).alias(output) for column, output in view.features.items()),
-        time(view.event_timestamp).alias(_EVENT),
-        known.alias(_KNOWN),
-    ).filter(pl.all_horizontal(pl.col(_EVENT, *keys).is_not_null()))
-    if view.known_timestamp is None:
-        return rows.sort(_EVENT, maintain_order=True).with_columns(pl.col(_EVENT).alias(_VISIBLE))
-    rows = rows.sort(_EVENT, _KNOWN, nulls_last=False, maintain_order=True)
-    if view.known_time == "ignore":
-        return rows.with_columns(pl.col(_EVENT).alias(_VISIBLE))
-    newest_yet = pl.col(_RANK).cum_max()
-    return (
-        rows.with_row_index(_RANK)
-        .with_columns(pl.max_horizontal(_EVENT, _KNOWN).alias(_VISIBLE))
-        .sort(_VISIBLE, maintain_order=True)
-        .filter(pl.col(_RANK) == (newest_yet.over(keys) if keys else newest_yet))
-        .drop(_RANK)
-    )
+def _at_once(candidates: Candidates, plan: Plan) -> tuple[list[pl.Series], pl.DataFrame]:
+    """Features and choice where rows are held in memory with their features."""
+    # The order of an unknown query's rows is that of polars' in-memory engine; files keep theirs in both.
+    engine: Literal["streaming", "in-memory"] = "streaming" if plan.push_keys else "in-memory"
+    held = candidates.read(features=True, push_keys=plan.push_keys).collect(engine=engine)
+    held = held.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias(ROW))
+    chosen = _alive(candidates, candidates.choose(candidates.numbered(held.lazy()).collect(engine="in-memory")))
+    features = held.select(pl.col(name).gather(chosen[ROW]) for name in candidates.view.features.values())
+    return features.get_columns(), chosen
 
 
-def _ttl_in_microseconds(ttl: timedelta | None) -> int | None:
-    if not ttl:
-        return None
-    whole = ttl // timedelta(microseconds=1)
-    return whole if whole < -_NEVER else None  # longer than any time there is: no limit
+def _chosen(candidates: Candidates, plan: Plan, height: int) -> pl.DataFrame:
+    if plan.way == "two passes":
+        return candidates.choose(_stretch(candidates, 0, None))
+    best = candidates.choose(_stretch(candidates, 0, 0))
+    for start in range(0, height, plan.chunk_rows):
+        best = better(best, candidates.choose(_stretch(candidates, start, plan.chunk_rows)))
+    return best
 
 
-def between(
-    frame: pl.LazyFrame, *, name: str, columns: Sequence[str], event_timestamp: str,
-    known_timestamp: str | None = None, start: datetime | None = None, end: datetime | None = None,
-) -> pl.LazyFrame:  # fmt: skip
-    """Return all rows whose event time lies in `[start, end]`, both ends included, in file order.
-
-    Args:
-        frame: The rows.
-        name: What they belong to, for errors.
-        columns: Columns to return besides the times; empty means every column.
-        event_timestamp: When a row was true; rows without it are left out.
-        known_timestamp: When it could be known, or None.
-        start: First moment, or None for no limit; no zone means UTC.
-        end: Last moment, likewise.
-
-    Returns:
-        `columns` as stored, then the event and the known time as `Datetime("us", "UTC")`.
-
-    Raises:
-        PointInTimeError: A column is missing or a time column holds no times.
-    """
-    schema = schema_of(frame, where=name)
-    times = [event_timestamp] + ([known_timestamp] if known_timestamp else [])
-    wanted = list(dict.fromkeys([*(columns or schema), *times]))
-    require_columns(wanted, schema, where=name, remedy="Correct the source or the schema that names the column.")
-    event = pl.col(event_timestamp)
-    keep = event.is_not_null()
-    keep = keep if start is None else keep & (event >= pl.lit(in_utc(start), dtype=UTC_TIME))
-    keep = keep if end is None else keep & (event <= pl.lit(in_utc(end), dtype=UTC_TIME))
-    return (
-        frame.filter(roughly_within(event_timestamp, schema[event_timestamp], start, end))
-        .select(wanted)
-        .with_columns(as_utc(time, schema[time], where=name) for time in times)
-        .filter(keep)
-    )
+def _stretch(candidates: Candidates, start: int, rows: int | None) -> pl.DataFrame:
+    read = candidates.read(features=False, offset=start, length=rows)
+    return candidates.numbered(read).collect(engine="in-memory")
 
 
-def latest(
-    frame: pl.LazyFrame, *, name: str, keys: Sequence[str], columns: Sequence[str], event_timestamp: str,
-    known_timestamp: str | None = None, start: datetime | None = None, end: datetime | None = None,
-) -> pl.LazyFrame:  # fmt: skip
-    """Return the newest row of each key whose event time lies in `[start, end]`.
-
-    Newest is by event time, then known time (nulls lose), then file order. Rows with a null key are left out.
-    Without keys the one newest row is returned.
-
-    Args:
-        frame: The rows.
-        name: What they belong to, for errors.
-        keys: The key columns; may be empty.
-        columns: Columns to return besides keys and times; empty means every column.
-        event_timestamp: As for `between`.
-        known_timestamp: As for `between`.
-        start: As for `between`.
-        end: As for `between`.
-
-    Returns:
-        Keys, `columns` and times, as `between` gives them, one row per key, ordered by event time.
-
-    Raises:
-        PointInTimeError: A column is missing or a time column holds no times.
-    """
-    rows = between(
-        frame, name=name, columns=[*keys, *columns] if columns else [], event_timestamp=event_timestamp,
-        known_timestamp=known_timestamp, start=start, end=end,
-    )  # fmt: skip
-    order = [event_timestamp] + ([known_timestamp] if known_timestamp else [])
-    require_columns(keys, rows.collect_schema(), where=name, remedy="Correct the entity's join key.")
-    rows = rows.sort(order, nulls_last=False, maintain_order=True)
-    if not keys:
-        return rows.tail(1)
-    rows = rows.filter(pl.all_horizontal(pl.col(keys).is_not_null()))
-    return rows.unique(subset=keys, keep="last", maintain_order=True)
+def _alive(candidates: Candidates, chosen: pl.DataFrame) -> pl.DataFrame:
+    """The choice without rows that are older than the view's ttl."""
+    ttl = microseconds(candidates.view.ttl)
+    if ttl is None:
+        return chosen
+    # Before the beginning of time there is no time, which subtracting must not wrap around.
+    oldest = pl.max_horizontal(pl.lit(candidates.asked.at), _BEGINNING + ttl) - ttl
+    return chosen.select(pl.when(pl.col(EVENT) >= oldest).then(pl.all()))

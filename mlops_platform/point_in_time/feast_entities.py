@@ -12,7 +12,7 @@ import pyarrow as pa
 from mlops_platform.point_in_time.errors import PointInTimeError
 from mlops_platform.point_in_time.times import as_utc
 
-_DEFAULT_TIME = "event_timestamp"
+DEFAULT_TIME = "event_timestamp"
 _log = logging.getLogger(__name__)
 
 
@@ -25,14 +25,14 @@ class EntityFrame:
         event_timestamp: Name of the time column.
         earliest: Earliest time, or None if there is none.
         latest: Latest time, likewise.
-        inferred: Whether the time column was taken because it was the only one.
+        notes: What `explain` should say of the rows.
     """
 
     rows: pl.DataFrame
     event_timestamp: str
     earliest: datetime | None
     latest: datetime | None
-    inferred: bool
+    notes: tuple[str, ...] = ()
 
 
 def read_entities(given: Any) -> EntityFrame:
@@ -45,8 +45,7 @@ def read_entities(given: Any) -> EntityFrame:
         The frame in polars. The time column is `event_timestamp`, else the only datetime column there is.
 
     Raises:
-        PointInTimeError: SQL text, no frame at all, another kind of frame, no time column or several, a text that is
-            no time.
+        PointInTimeError: SQL text, another kind of frame, no time column or several, a text that is no time.
     """
     rows = _as_polars(given)
     event_timestamp, inferred = _time_column(rows)
@@ -62,7 +61,8 @@ def read_entities(given: Any) -> EntityFrame:
     earliest, latest = times.min(), times.max()
     assert earliest is None or isinstance(earliest, datetime)
     assert latest is None or isinstance(latest, datetime)
-    return EntityFrame(rows=rows, event_timestamp=event_timestamp, earliest=earliest, latest=latest, inferred=inferred)
+    notes = (f"entity time: {event_timestamp!r}, the only datetime column",) if inferred else ()
+    return EntityFrame(rows=rows, event_timestamp=event_timestamp, earliest=earliest, latest=latest, notes=notes)
 
 
 def _as_polars(given: Any) -> pl.DataFrame:
@@ -79,24 +79,19 @@ def _as_polars(given: Any) -> pl.DataFrame:
             "entity frame: SQL text is not run by PolarsOfflineStore. Run the query yourself and hand over the rows "
             "as a pandas, polars or Arrow frame."
         )
-    if given is None:
-        raise PointInTimeError(
-            "entity frame: retrieval by dates without entities is not built in PolarsOfflineStore yet. Hand over a "
-            "frame of keys and times, or use pull_all_from_table_or_query for all rows of a range."
-        )
     raise PointInTimeError(
         f"entity frame: required is a pandas, polars or Arrow frame; found {type(given).__name__}. Convert it."
     )
 
 
 def _time_column(rows: pl.DataFrame) -> tuple[str, bool]:
-    if _DEFAULT_TIME in rows.columns:
-        return _DEFAULT_TIME, False
+    if DEFAULT_TIME in rows.columns:
+        return DEFAULT_TIME, False
     times = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.Datetime)]
     if len(times) == 1:
         return times[0], True
     found = ", ".join(f"{name}: {dtype}" for name, dtype in rows.schema.items())
     raise PointInTimeError(
-        f"entity frame: no column {_DEFAULT_TIME!r}, and {len(times)} datetime columns {times} instead of one; "
-        f"found {found}. Rename the column that holds each row's time to {_DEFAULT_TIME!r}."
+        f"entity frame: no column {DEFAULT_TIME!r}, and {len(times)} datetime columns {times} instead of one; "
+        f"found {found}. Rename the column that holds each row's time to {DEFAULT_TIME!r}."
     )

@@ -1,28 +1,27 @@
 """The retrieval job: a lazy polars frame that knows what it reads."""
 
-import os
-import shutil
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
-from deltalake import write_deltalake
-from feast.data_format import DeltaFormat, ParquetFormat
-from feast.errors import SavedDatasetLocationAlreadyExists
-from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+from feast.infra.offline_stores.file_source import FileSource
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.saved_dataset import SavedDatasetStorage
 
 from mlops_platform.point_in_time.arrow_output import to_plain_arrow, with_plain_types
+from mlops_platform.point_in_time.engine import join_as_of, join_in_parts, plans
 from mlops_platform.point_in_time.errors import PointInTimeError
-from mlops_platform.point_in_time.feast_sources import location_of
-from mlops_platform.point_in_time.view_frame import KnownTime
+from mlops_platform.point_in_time.feast_entities import EntityFrame
+from mlops_platform.point_in_time.feast_persist import export, persist
+from mlops_platform.point_in_time.feast_sources import OpenedTable
+from mlops_platform.point_in_time.feast_tensors import to_tensors
+from mlops_platform.point_in_time.feast_timeout import collect
+from mlops_platform.point_in_time.planning import Plan
+from mlops_platform.point_in_time.view_frame import KnownTime, ViewFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +48,54 @@ class TableRead:
     known_timestamp: str | None
     known_time: KnownTime
 
+    @classmethod
+    def of(cls, table: OpenedTable, view: str, event: str, known: str | None, known_time: KnownTime) -> "TableRead":
+        """Return how a view reads a table that was opened for it."""
+        return cls(
+            view=view, path=table.path, location=table.location, format=table.format, version=table.version,
+            event_timestamp=event, known_timestamp=known, known_time=known_time,
+        )  # fmt: skip
+
     def __str__(self) -> str:
         version = f" version {self.version}" if self.version is not None else ""
         known = f"known by {self.known_timestamp!r} ({self.known_time})" if self.known_timestamp else "no known time"
         return f"{self.view}: {self.format} {self.path!r}{version}, true by {self.event_timestamp!r}, {known}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Join:
+    """What a historical retrieval joins.
+
+    Attributes:
+        entities: The entity rows.
+        views: The views, in the order of their features.
+        memory_budget: Bytes that the process may use.
+    """
+
+    entities: EntityFrame
+    views: Sequence[ViewFrame]
+    memory_budget: int
+
+    def frame(self, *, with_times: bool = False) -> pl.LazyFrame:
+        """Return the answer, with the times of the rows chosen or without."""
+        return join_as_of(
+            self.entities.rows.lazy(), self.views, event_timestamp=self.entities.event_timestamp,
+            with_times=with_times, memory_budget=self.memory_budget,
+        )  # fmt: skip
+
+    def parts(self) -> Iterator[pl.DataFrame]:
+        """Return the answer a stretch of entity rows at a time."""
+        return join_in_parts(
+            self.entities.rows.lazy(), self.views, event_timestamp=self.entities.event_timestamp,
+            memory_budget=self.memory_budget,
+        )  # fmt: skip
+
+    def plans(self) -> list[Plan]:
+        """Return how each view would be read now."""
+        return plans(
+            self.entities.rows.lazy(), self.views, event_timestamp=self.entities.event_timestamp,
+            memory_budget=self.memory_budget,
+        )  # fmt: skip
 
 
 class PolarsRetrievalJob(RetrievalJob):
@@ -64,31 +107,47 @@ class PolarsRetrievalJob(RetrievalJob):
     def __init__(
         self, *, frame: pl.LazyFrame, reads: Sequence[TableRead], repo_path: Path | str | None,
         full_feature_names: bool = False, on_demand_feature_views: Sequence[OnDemandFeatureView] = (),
-        metadata: RetrievalMetadata | None = None, notes: Sequence[str] = (), timed: pl.LazyFrame | None = None,
+        metadata: RetrievalMetadata | None = None, notes: Sequence[str] = (), join: Join | None = None,
+        staging: FileSource | None = None,
     ) -> None:  # fmt: skip
         """Hold the lazy result and what is known about it.
 
-        `notes` are lines that `explain` adds; `timed` is the result with the times of the rows chosen.
+        `notes` are lines that `explain` adds; `join` is what a historical retrieval joins; `staging` is
+        the folder for `to_remote_storage`.
         """
         self._frame = frame
-        self._timed = timed
+        self._join = join
         self._repo_path = repo_path
         self._full_feature_names = full_feature_names
         self._on_demand_feature_views = list(on_demand_feature_views)
         self._metadata = metadata
         self._notes = tuple(notes)
+        self._staging = staging
         self.reads = tuple(reads)
 
     def explain(self) -> str:
-        """Return, a line for each view, which table at which version is read, and how known time is treated."""
-        return "\n".join([*map(str, self.reads), *self._notes])
+        """Return, for each view, which table at which version is read, how known time is treated, and the plan.
+
+        The plan is that of a run now: rows are counted, and some keys sampled.
+        """
+        lines = [str(read) for read in self.reads]
+        if self._join:
+            lines = [f"{read}\n  {plan}" for read, plan in zip(lines, self._join.plans(), strict=True)]
+        return "\n".join([*lines, *self._notes])
 
     def to_polars(self, validation_reference: Any = None, timeout: int | None = None) -> pl.DataFrame:
-        """Run the retrieval and return polars: types as stored, datetimes `Datetime("us", "UTC")`.
+        """Run the retrieval and return polars, in the types of `to_arrow`.
+
+        Types are as stored, but, at any depth, datetimes are `Datetime("us", "UTC")`, categories text, arrays lists.
+
+        Args:
+            validation_reference: Feast's; the result is checked against its profile.
+            timeout: Seconds that the query may take; on-demand views and validation are not counted.
 
         Raises:
             PointInTimeError: The rows cannot be read as declared.
-            NotImplementedError: A timeout was asked for.
+            RetrievalTimeoutError: The time was over; a TimeoutError too.
+            ValidationFailed: The profile was not met.
         """
         if self._on_demand_feature_views or validation_reference is not None:
             table = self.to_arrow(validation_reference=validation_reference, timeout=timeout)
@@ -105,19 +164,31 @@ class PolarsRetrievalJob(RetrievalJob):
         Raises:
             PointInTimeError: The job is a pull, or the rows cannot be read as declared.
         """
-        if self._timed is None:
+        if self._join is None:
             raise PointInTimeError("a pull chooses no rows for entities: its own time columns say when they were true.")
-        return with_plain_types(self._collect(self._timed, None))
+        return with_plain_types(self._collect(self._join.frame(with_times=True), None))
 
     def _collect(self, frame: pl.LazyFrame, timeout: int | None) -> pl.DataFrame:
-        if timeout is not None:
-            raise NotImplementedError("PolarsRetrievalJob has no timeout: run the process under one instead.")
         try:
-            # The streaming engine, polars' default, falls back to memory at each asof join with keys, and its sorts
-            # and windows cost twice as much: 1.6 s against 0.85 s for 7 views of 330,000 rows each.
-            return frame.collect(engine="in-memory")
+            return collect(frame, timeout)
+        except PointInTimeError:
+            raise
         except (OSError, pl.exceptions.PolarsError) as found:
-            raise PointInTimeError(f"reading failed: {found}\nwhat was read:\n{self.explain()}") from found
+            raise self._failed(found) from found
+
+    def _failed(self, found: Exception) -> PointInTimeError:
+        read = "\n".join(map(str, self.reads))
+        return PointInTimeError(f"reading failed: {found}\nwhat was read:\n{read}")
+
+    def _arrow_parts(self, timeout: int | None = None) -> Iterator[pa.Table]:
+        """The result in parts that fit in memory, where polars computes all of it."""
+        if self._join is None or self._on_demand_feature_views or timeout is not None:
+            yield self.to_arrow(timeout=timeout)
+            return
+        try:
+            yield from map(to_plain_arrow, self._join.parts())
+        except (OSError, pl.exceptions.PolarsError) as found:
+            raise self._failed(found) from found
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         return to_plain_arrow(self._collect(self._frame, timeout))
@@ -140,55 +211,78 @@ class PolarsRetrievalJob(RetrievalJob):
         """Feature references, entity columns and time range; None for pulls."""
         return self._metadata
 
+    @property
+    def features(self) -> list[str]:
+        """The feature references; `to_feast_df` hands them on."""
+        return list(self._metadata.features) if self._metadata else []
+
+    def to_sql(self) -> str:
+        """Raise NotImplementedError: polars runs the retrieval, no SQL; `explain` says what is read."""
+        raise NotImplementedError("PolarsRetrievalJob runs no SQL: explain() says what is read.")
+
+    def to_tensor(
+        self, kind: str = "torch", default_value: Any = float("nan"), timeout: int | None = None
+    ) -> dict[str, Any]:
+        """Run the retrieval and return a tensor for each column of numbers or booleans, a list for any other.
+
+        Unlike Feast's own, this goes straight from polars to torch, and types are those stored: Float64 stays so.
+
+        Args:
+            kind: "torch".
+            default_value: Stands for nulls and NaNs; a column of integers with nulls is Float64 unless it is one too.
+            timeout: As for `to_polars`.
+
+        Raises:
+            PointInTimeError: Another kind, or missing values and a `default_value` that is no number.
+            ImportError: torch is not installed.
+        """
+        if kind != "torch":
+            raise PointInTimeError(f"to_tensor: required is kind='torch'; found {kind!r}.")
+        return to_tensors(self.to_polars(timeout=timeout), default_value)
+
     def supports_remote_storage_export(self) -> bool:
-        """Return False: `to_remote_storage` is not built yet."""
-        return False
+        """Return whether a `staging_location` is configured."""
+        return self._staging is not None
 
     def to_remote_storage(self) -> list[str]:
-        """Raise NotImplementedError: persist the job and export the files instead."""
-        raise NotImplementedError("PolarsRetrievalJob does not export to remote storage yet: use persist().")
+        """Run the retrieval and write it as Parquet files to a new folder of the `staging_location`.
+
+        Returns:
+            Their URIs (or paths), in the order of the rows; none if there are no rows.
+
+        Raises:
+            PointInTimeError: No `staging_location` is configured, or the rows cannot be read as declared.
+        """
+        if self._staging is None:
+            raise PointInTimeError(
+                "to_remote_storage: required is a staging_location in the offline_store of feature_store.yaml; found "
+                "none. Configure one, such as s3://bucket/staging."
+            )
+        return export(self._arrow_parts(), self._staging, self._repo_path)
 
     def persist(
         self, storage: SavedDatasetStorage, allow_overwrite: bool | None = False, timeout: int | None = None
     ) -> None:
-        """Run the retrieval and write it to a local Parquet file, a folder with one, or a Delta table.
+        """Run the retrieval and write it to a Parquet file, a folder with one, or a Delta table, local or on a store.
 
-        Nothing half-written is ever at the destination: Parquet is written beside it and renamed, Delta commits.
+        An answer larger than the memory budget is computed and written in parts, unless on-demand views or a timeout
+        ask for all of it at once; a Delta table takes parts in any order, Parquet keeps the order of the entity rows.
+        Nothing half-written is ever at the destination: Parquet is written beside it and renamed, an object store
+        takes a file whole, Delta commits.
 
         Args:
             storage: SavedDatasetFileStorage; a relative path lies below the Feature repository; `.parquet` means one
                 file, else a folder is made.
             allow_overwrite: Whether what is there may be replaced.
-            timeout: Not supported.
+            timeout: As for `to_polars`.
 
         Raises:
-            SavedDatasetLocationAlreadyExists: Something is there and may not be replaced.
-            PointInTimeError: Another kind of storage or format, or a remote path.
+            SavedDatasetLocationAlreadyExists: Something is there and may not be replaced; nothing was run.
+            PointInTimeError: Another kind of storage or format.
         """
-        if not isinstance(storage, SavedDatasetFileStorage):
-            raise PointInTimeError(f"persist: required is SavedDatasetFileStorage; found {type(storage).__name__}.")
-        options = storage.file_options
-        if "://" in options.uri:
-            raise PointInTimeError(f"persist: {options.uri!r} is remote, which is not built yet. Give a local path.")
-        target = Path(location_of(options.uri, self._repo_path))
-        if target.exists() and not allow_overwrite:
-            raise SavedDatasetLocationAlreadyExists(location=str(target))
-        if isinstance(options.file_format, DeltaFormat):
-            write_deltalake(str(target), self.to_arrow(timeout=timeout), mode="overwrite", schema_mode="overwrite")
-        elif options.file_format is None or isinstance(options.file_format, ParquetFormat):
-            _write_parquet(self.to_arrow(timeout=timeout), target)
-        else:
-            raise PointInTimeError(f"persist: no format {type(options.file_format).__name__}; use Parquet or Delta.")
-
-
-def _write_parquet(table: pa.Table, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    if target.suffix == ".parquet":
-        pq.write_table(table, draft)
-    else:
-        draft.mkdir()
-        pq.write_table(table, draft / "part-0.parquet")
-    if target.is_dir():  # a folder cannot be replaced in one step
-        shutil.rmtree(target)
-    os.replace(draft, target)
+        persist(
+            storage,
+            lambda: self._arrow_parts(timeout),
+            repo_path=self._repo_path,
+            allow_overwrite=bool(allow_overwrite),
+        )

@@ -1,9 +1,10 @@
 """Opening Feast's FileSource with polars: a Parquet file, a folder of Parquet, a Delta table at one version."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 import polars as pl
 from deltalake import DeltaTable
@@ -11,9 +12,12 @@ from deltalake.exceptions import DeltaError
 from feast.data_format import DeltaFormat, ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.file_source import FileSource
+from feast.repo_config import RepoConfig
 
 from mlops_platform.point_in_time.errors import PointInTimeError
-from mlops_platform.point_in_time.view_frame import schema_of
+from mlops_platform.point_in_time.feast_files import Place, is_remote
+from mlops_platform.point_in_time.times import as_utc
+from mlops_platform.point_in_time.view_frame import require_columns, schema_of
 
 
 class _InWriteOrder(DeltaTable):
@@ -47,6 +51,7 @@ class OpenedTable:
         format: "parquet" or "delta".
         version: The Delta version read; None for Parquet, which has none.
         frame: Its rows, in file order.
+        identity: Says whose rows these are, as `ViewFrame.identity` does; None for paths with a `*`.
     """
 
     path: str
@@ -54,6 +59,7 @@ class OpenedTable:
     format: str
     version: int | None
     frame: pl.LazyFrame = field(repr=False, compare=False)
+    identity: Callable[[], object] | None = field(default=None, repr=False, compare=False)
 
 
 class TableReader:
@@ -90,10 +96,12 @@ class TableReader:
         location = location_of(source.path, self._repo_path)
         pin = self._versions.get(source.path)
         options = storage_options(source)
+        identity: Callable[[], object] | None = None
         if kind == "delta":
             table = _delta_table(location, pin, options, where)
             frame = pl.scan_delta(table, storage_options=options)
             version: int | None = table.version()
+            identity = table.version
         elif pin is not None:
             raise PointInTimeError(
                 f"{where}: table_versions pins {source.path!r} to version {pin}, but it is Parquet, which keeps no "
@@ -101,19 +109,48 @@ class TableReader:
             )
         else:
             frame, version = _scan_parquet(location, options, where), None
+            identity = None if "*" in location else Place(location, options).fingerprint
         schema_of(frame, where=f"{where}, {location}")
-        return OpenedTable(path=source.path, location=location, format=kind, version=version, frame=frame)
+        return OpenedTable(
+            path=source.path, location=location, format=kind, version=version, frame=frame, identity=identity
+        )
 
 
 def location_of(path: str, repo_path: Path | str | None) -> str:
     """Return the absolute path or URI of a source's path, relative ones below the repository as Feast has it."""
-    return path if "://" in path else FileSource.get_uri_for_file_path(repo_path, path)
+    if path.startswith("file://"):
+        return unquote(urlparse(path).path)
+    return path if is_remote(path) else FileSource.get_uri_for_file_path(repo_path, path)
 
 
-def storage_options(source: Any) -> dict[str, str] | None:
+def open_source(config: RepoConfig, source: DataSource) -> tuple[OpenedTable, str]:
+    """Open one source as the store is configured; return the table and how errors name it.
+
+    Raises:
+        PointInTimeError: As `TableReader.open`.
+    """
+    where = f"source {source.name!r}"
+    return TableReader(config.repo_path, config.offline_store.table_versions).open(source, where=where), where
+
+
+def check_times(table: OpenedTable, where: str, source: DataSource) -> None:
+    """Check that a table has the time columns that its source names.
+
+    Raises:
+        PointInTimeError: A column is missing, or holds no times.
+    """
+    schema = table.frame.collect_schema()
+    stored = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
+    named = [name for name in (source.timestamp_field, source.created_timestamp_column) if name]
+    columns = [stored.get(name, name) for name in named]
+    require_columns(columns, schema, where=where, remedy="Correct the source, or store the column.")
+    for column in columns:
+        as_utc(column, schema[column], where=where)
+
+
+def storage_options(source: FileSource) -> dict[str, str] | None:
     """Return polars' and deltalake's storage options for a source on an object store, or None."""
-    credentials = source.resolve_credentials() if isinstance(source, FileSource) else None
-    options = {name.lower(): value for name, value in (credentials or {}).items()}
+    options = {name.lower(): value for name, value in (source.resolve_credentials() or {}).items()}
     endpoint = source.s3_endpoint_override
     if endpoint:
         options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
@@ -143,18 +180,16 @@ def _delta_table(location: str, pin: int | None, options: dict[str, str] | None,
 
 
 def _scan_parquet(location: str, options: dict[str, str] | None, where: str) -> pl.LazyFrame:
-    remote = "://" in location
-    if not remote and not Path(location).exists():
+    place = Place(location, options)
+    if not place.remote and not place.exists():
         raise PointInTimeError(f"{where}: no file or folder {location}. Write it first, or correct the source's path.")
-    folder = not location.endswith(".parquet") and "*" not in location if remote else Path(location).is_dir()
-    if not folder:
+    if "*" in location or not place.is_folder():
         return pl.scan_parquet(location, storage_options=options)
-    if not remote and (Path(location) / "_delta_log").is_dir():
+    if Place(f"{place.location}/_delta_log", options).exists():
         # Its files, all taken together, hold rows that were deleted or replaced.
         raise PointInTimeError(
             f"{where}: {location} is a Delta table, but its source says Parquet. Say file_format=DeltaFormat()."
         )
-    if not remote and next(Path(location).rglob("*.parquet"), None) is None:
+    if not place.parquet_files():
         raise PointInTimeError(f"{where}: the folder {location} holds no .parquet file. Write it first.")
-    files = f"{location.rstrip('/')}/**/*.parquet"
-    return pl.scan_parquet(files, hive_partitioning=True, storage_options=options)
+    return pl.scan_parquet(f"{place.location}/**/*.parquet", hive_partitioning=True, storage_options=options)

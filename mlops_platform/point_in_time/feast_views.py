@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+from feast.errors import RequestDataNotFoundInEntityDfException
 from feast.feature_view import DUMMY_ENTITY_ID, FeatureView
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.utils import _get_requested_feature_views_to_features_dict, _get_requested_on_demand_feature_views
 
 from mlops_platform.point_in_time.errors import PointInTimeError
 from mlops_platform.point_in_time.feast_sources import OpenedTable
+from mlops_platform.point_in_time.feast_types import check_declared_types
 from mlops_platform.point_in_time.view_frame import KnownTime, ViewFrame
 
 
@@ -34,6 +37,29 @@ def requested_features(
     return requested
 
 
+def on_demand_views(
+    feature_refs: Sequence[str], registry: BaseRegistry, project: str, given: Sequence[str]
+) -> list[OnDemandFeatureView]:
+    """Return the on-demand views that the references name.
+
+    Args:
+        feature_refs: The references.
+        registry: The registry.
+        project: The project.
+        given: The columns of the entity frame.
+
+    Raises:
+        RequestDataNotFoundInEntityDfException: A view needs request data that the entity frame does not have. Feast
+            checks this too, but only for pandas frames.
+    """
+    views = OnDemandFeatureView.get_requested_odfvs(list(feature_refs), project, registry)
+    for view in views:
+        for name in view.get_request_data_schema():
+            if name not in given:
+                raise RequestDataNotFoundInEntityDfException(feature_name=name, feature_view_name=view.name)
+    return views
+
+
 def view_frame(
     view: FeatureView, features: Sequence[str], table: OpenedTable, *, full_feature_names: bool, known_time: KnownTime
 ) -> ViewFrame:
@@ -45,6 +71,9 @@ def view_frame(
         table: Its opened batch source.
         full_feature_names: Whether output columns are `<view>__<feature>`.
         known_time: Whether known time is respected for this view.
+
+    Raises:
+        PointInTimeError: A column of the source has changed its type.
     """
     source = view.batch_source
     assert source is not None  # opening the source has checked it
@@ -56,13 +85,19 @@ def view_frame(
         if column.name != DUMMY_ENTITY_ID
     }
     known = source.created_timestamp_column
+    columns = [stored.get(feature, feature) for feature in features]
+    check_declared_types(view, features, columns, table.frame.collect_schema())
     return ViewFrame(
         name=name,
         frame=table.frame,
         keys=keys,
-        features={stored.get(each, each): f"{name}__{each}" if full_feature_names else each for each in features},
+        features={
+            column: f"{name}__{feature}" if full_feature_names else feature
+            for column, feature in zip(columns, features, strict=True)
+        },
         event_timestamp=stored.get(source.timestamp_field, source.timestamp_field),
         known_timestamp=stored.get(known, known) if known else None,
         ttl=view.ttl,
         known_time=known_time,
+        identity=table.identity,
     )

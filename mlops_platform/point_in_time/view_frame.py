@@ -1,6 +1,6 @@
 """What the engine joins: one feature view as a lazy frame, and the checks that it fits the entity frame."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -26,6 +26,8 @@ class ViewFrame:
         event_timestamp: View column: when the row was true. Datetime, date or ISO text; no zone means UTC.
         known_timestamp: View column: when the row could be known; null means always. None if there is no such column.
         ttl: Greatest age of a row at the entity's time, inclusive. None or zero: no limit.
+        identity: Says whose rows the frame gives: equal before and after as long as it gives the same rows in the same
+            order. None: the frame may not give its rows alike a second time, so it is read once, into memory.
         known_time: "respect": a row is visible only from its known time on. "ignore": known time only breaks ties.
     """
 
@@ -37,6 +39,7 @@ class ViewFrame:
     known_timestamp: str | None = None
     ttl: timedelta | None = None
     known_time: KnownTime = "respect"
+    identity: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
         if self.known_time not in ("respect", "ignore"):

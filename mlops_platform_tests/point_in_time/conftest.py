@@ -70,9 +70,10 @@ def open_store(tmp_path: Path, stats_rows: pl.DataFrame) -> "Callable[..., Featu
     stats_rows.write_delta(data / "stats")
     stats_rows.write_parquet(data / "stats.parquet")
 
-    def open_(*objects: Any, **offline: Any) -> FeatureStore:
+    def open_(*objects: Any, versioned: bool = False, **offline: Any) -> FeatureStore:
+        registry = {"path": str(data / "registry.db"), "enable_online_feature_view_versioning": versioned}
         config = RepoConfig(
-            project="p", provider="local", registry=str(data / "registry.db"), repo_path=tmp_path,
+            project="p", provider="local", registry=registry, repo_path=tmp_path,
             online_store={"type": "sqlite", "path": str(data / "online.db")}, entity_key_serialization_version=3,
             offline_store={"type": STORE, **offline},
         )  # fmt: skip

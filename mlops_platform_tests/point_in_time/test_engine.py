@@ -9,7 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mlops_platform.point_in_time import ViewFrame, between, join_as_of, latest, pruned
+from mlops_platform.point_in_time import ViewFrame, between, join_as_of, latest
+from mlops_platform.point_in_time.asked import Asked
+from mlops_platform.point_in_time.candidates import Candidates
 from mlops_platform_tests.point_in_time.one_view import T, ask, facts
 
 HOUR = timedelta(hours=1)
@@ -153,8 +155,6 @@ def test_units_and_zones_of_columns_are_converted(unit: Any, zone: str | None) -
     entities = pl.LazyFrame({"k": [1, 1], "at": [T, T - MICRO]})
     joined = join_as_of(entities, [view], event_timestamp="at", with_times=True).collect()
     assert joined.select("x", "v__event_timestamp").rows() == [(1, T), (None, None)]
-    less = pruned(view, earliest=T, latest=T)
-    assert less.frame.collect().height == 1
 
 
 def test_dates_mean_midnight_utc() -> None:
@@ -230,10 +230,15 @@ def test_latest_is_one_row_per_key() -> None:
     assert dict(rows.select("k", "x").rows()) == {1: 1, 2: 4}
 
 
-def test_pruning_leaves_rows_and_keys_unread() -> None:
+def test_rows_and_keys_that_cannot_answer_are_left_out() -> None:
     view = facts(*({"k": k, "event": T - n * HOUR, "x": n} for k in (1, 2) for n in range(-2, 5)), ttl=2 * HOUR)
-    less = pruned(view, earliest=T, latest=T, entities=pl.LazyFrame({"k": [2, 2], "at": [T, T]})).frame.collect()
-    assert less.select("k", "x").rows() == [(2, 0), (2, 1), (2, 2)]
+    asked = Asked.of(pl.DataFrame({"k": [2, 2], "at": [T, T]}), "at")
+    types = {"k": pl.Int64()}
+    candidates = Candidates(view=view, types=types, asked=asked, keyed=asked.keyed(types))
+    for push_keys in (True, False):
+        rows = candidates.read(features=True, push_keys=push_keys)
+        assert rows.collect()["x"].to_list() == [0, 1, 2] * (1 if push_keys else 2)
+        assert candidates.numbered(rows).collect().height == 3
 
 
 def test_importing_the_room_is_light() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mlops_platform.point_in_time import PointInTimeError, ViewFrame, join_as_of, pruned
+from mlops_platform.point_in_time import PointInTimeError, ViewFrame, join_as_of
 from mlops_platform_tests.point_in_time.one_view import T, ask, facts
 
 
@@ -31,8 +31,6 @@ def test_lost_column_is_an_error(lost: str) -> None:
     view = replace(view, frame=view.frame.drop(lost))
     with pytest.raises(PointInTimeError, match=rf"view 'v': no column '{lost}'; found .*correct the source"):
         ask(view, T)
-    with pytest.raises(PointInTimeError, match=rf"no column '{lost}'"):
-        pruned(view, earliest=T, latest=T)
 
 
 def test_numbers_as_times_are_an_error() -> None:

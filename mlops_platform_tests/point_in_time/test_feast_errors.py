@@ -65,13 +65,76 @@ def test_unknown_feature(open_store: Make, stats: Make) -> None:
         )
 
 
-def test_what_is_not_built_says_so(open_store: Make, stats: Make, ask: Make) -> None:
+@pytest.mark.parametrize(
+    ("changed", "features", "text"),
+    [
+        (
+            {"trips": pl.lit("many")},
+            ["trips"],
+            r"'stats': the feature 'trips' is declared Int64, but its column 'trips'",
+        ),
+        (
+            {"src_name": pl.lit(3)},
+            ["name"],
+            r"the feature 'name' is declared String, but its column 'src_name' is Int32",
+        ),
+        (
+            {"tags": pl.lit("x")},
+            ["tags"],
+            r"the feature 'tags' is declared Array\(String\), but its column 'tags' is S",
+        ),
+        ({"tags": pl.lit([1])}, ["tags"], r"its column 'tags' is List\(Int64\). Correct the source, or declare"),
+        ({"seen": pl.lit("then")}, ["seen"], "the feature 'seen' is declared UnixTimestamp"),
+        ({"event": pl.lit(5)}, ["trips"], "view 'stats': the time column 'event' is of type Int32"),
+        (
+            {"driver_id": pl.lit("1")},
+            ["trips"],
+            "the key 'driver_id' is Int64 in the entity frame but 'driver_id' is S",
+        ),
+    ],
+)
+def test_column_that_changed_its_type(
+    open_store: Make, stats: Make, stats_rows: pl.DataFrame, ask: Make, tmp_path: Path, changed: dict[str, pl.Expr],
+    features: list[str], text: str,
+) -> None:  # fmt: skip
     store = open_store(stats())
-    with pytest.raises(PointInTimeError, match="by dates without entities is not built"):
-        store.get_historical_features(features=["stats:trips"], start_date=T)
-    with pytest.raises(NotImplementedError, match="has no timeout"):
-        ask(store).to_arrow(timeout=3)
-    with pytest.raises(NotImplementedError, match="use persist"):
-        ask(store).to_remote_storage()
-    with pytest.raises(NotImplementedError, match="logged features"):
-        store._get_provider().offline_store.write_logged_features(store.config, None, None, None, None)
+    options = {"schema_mode": "overwrite"}
+    stats_rows.with_columns(**changed).write_delta(
+        tmp_path / "data/stats", mode="overwrite", delta_write_options=options
+    )
+    with pytest.raises(PointInTimeError, match=text):
+        ask(store, ENTITIES, features=[f"stats:{name}" for name in features]).to_arrow()
+
+
+def test_types_that_stand_for_what_is_declared(
+    open_store: Make, stats: Make, stats_rows: pl.DataFrame, ask: Make, tmp_path: Path
+) -> None:
+    other = {
+        "trips": pl.lit(1.5),
+        "src_name": pl.lit("a", pl.Categorical),
+        "rate": pl.lit(None),
+        "seen": pl.lit(T.date()),
+    }
+    stats_rows.with_columns(**other).write_parquet(tmp_path / "data/other.parquet")
+    names = ["trips", "name", "rate", "seen", "tags"]
+    got = ask(
+        open_store(stats("data/other.parquet")), ENTITIES, features=[f"stats:{name}" for name in names]
+    ).to_polars()
+    assert got.drop("driver_id", "event_timestamp").row(1) == (1.5, "a", None, T.date(), ["x"])
+
+
+def test_column_that_one_file_of_a_folder_has_lost(
+    open_store: Make, stats: Make, stats_rows: pl.DataFrame, ask: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "data/folder").mkdir()
+    stats_rows.write_parquet(tmp_path / "data/folder/0.parquet")
+    stats_rows.drop("trips").write_parquet(tmp_path / "data/folder/1.parquet")
+    with pytest.raises(PointInTimeError, match="did not find column trips"):
+        ask(open_store(stats("data/folder", delta=False)), ENTITIES).to_arrow()
+
+
+def test_file_that_goes_away_before_the_job_runs(open_store: Make, stats: Make, ask: Make, tmp_path: Path) -> None:
+    retrieval = ask(open_store(stats("data/stats.parquet")), ENTITIES)
+    (tmp_path / "data/stats.parquet").unlink()
+    with pytest.raises(PointInTimeError, match="stats"):
+        retrieval.to_arrow()
