@@ -28,6 +28,7 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     )
     def dataset(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
         from mlops_platform.datasets.build import build
+        from mlops_platform.datasets.reuse import earlier_features, recipe_of
         from mlops_platform.resources.delta import DeltaDoor
         from mlops_platform.resources.feast import FeastDoor
 
@@ -36,27 +37,32 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         features = {name: stations.input(f"{project.name}/features/{name}").manifest for name in tables}
         registry = stations.input(f"{project.name}/feast/registry").manifest
 
+        code = ("mlops_platform.datasets.build:build", "mlops_platform.datasets.reuse:earlier_features",
+                model.examples.labelled, "mlops_platform.point_in_time.feast_store:PolarsOfflineStore")  # fmt: skip
+        config = {"split": repr(model.split), "examples": repr(model.examples), "service": model.feature_service,
+                  "features": list(model.features), "context": [repr(c) for c in model.context],
+                  "categories": list(model.categories), "slices": list(model.slices)}  # fmt: skip
+        inputs = {
+            f"raw:{model.examples.source}": raw.digest,
+            "registry": registry.digest,
+            **{f"features:{name}": manifest.digest for name, manifest in features.items()},
+        }
+
         def work(folder: Path) -> Made:
             rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version)
             refs = {name: manifest.delta for name, manifest in features.items()}
-            content = build(project, model, rows, FeastDoor(home, project), refs, folder)
-            context.log.info(f"{content['rows']} rows; left out: {content['unlabelled']}, {content['purged']} purged, "
-                             f"{content['embargoed']} embargoed")  # fmt: skip
-            return Made(content=content)
+            recipe = recipe_of("/".join(context.asset_key.path), code, config, inputs)
+            earlier = earlier_features(home, project, model, recipe, features)
+            built = build(project, model, rows, FeastDoor(home, project), refs, folder, earlier=earlier.rows)
+            context.log.info(f"{built}: {earlier.said}")
+            return Made(content=built.content, measured={"joined": built.joined, "reused": built.reused})
 
         return stations.make(
             context,
             kind="dataset",
-            code=("mlops_platform.datasets.build:build", model.examples.labelled,
-                  "mlops_platform.point_in_time.feast_store:PolarsOfflineStore"),
-            config={"split": repr(model.split), "examples": repr(model.examples), "service": model.feature_service,
-                    "features": list(model.features), "context": [repr(c) for c in model.context],
-                    "categories": list(model.categories), "slices": list(model.slices)},
-            inputs={
-                f"raw:{model.examples.source}": raw.digest,
-                "registry": registry.digest,
-                **{f"features:{name}": manifest.digest for name, manifest in features.items()},
-            },
+            code=code,
+            config=config,
+            inputs=inputs,
             work=work,
             show=_show,
             track=lambda artifact: tracked_content(artifact.manifest.content),
@@ -68,7 +74,7 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 def _show(artifact: Artifact) -> dict[str, object]:
     import polars as pl
 
-    content = artifact.manifest.content
+    content, measured = artifact.manifest.content, artifact.manifest.produced.measured
     parts = ["| part | rows | positive |", "|---|---|---|"]
     parts += [f"| {name} | {p['rows']:,} | {p['positive_share']:.1%} |" for name, p in content["parts"].items()]
     schema = pl.read_parquet_schema(artifact.folder / "holdout.parquet")
@@ -78,6 +84,9 @@ def _show(artifact: Artifact) -> dict[str, object]:
         **{f"unlabelled_{reason}": count for reason, count in content["unlabelled"].items()},
         "purged": content["purged"],
         "embargoed": content["embargoed"],
+        "joined": measured["joined"],
+        "reused": measured["reused"],
         "boundaries": dg.MetadataValue.json(content["boundaries"]),
+        "known_time": dg.MetadataValue.json(content["known_time"]),
         **table_schema([(name, str(dtype), "") for name, dtype in schema.items()]),
     }

@@ -1,7 +1,7 @@
 """Making a dataset: examples, their features as known at their time, and the split."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import polars as pl
 from mlops_platform.datasets.split import boundaries, divide
 from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import TableRef
-from mlops_platform.resources.feast import FeastDoor
+from mlops_platform.point_in_time import extended
+from mlops_platform.resources.feast import Answer, FeastDoor
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.spec import Model, Project
 
@@ -26,8 +27,28 @@ def example_columns(project: Project, model: Model) -> list[str]:
     return [name for name in dict.fromkeys(asked) if name not in features]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A dataset.
+
+    Attributes:
+        content: Rows and label balance by part, boundaries, what was left out and why.
+        joined: Examples whose features were joined now.
+        reused: Examples whose features are those of the dataset before.
+    """
+
+    content: dict[str, Any]
+    joined: int
+    reused: int
+
+    def __str__(self) -> str:
+        told = self.content
+        return (f"{told['rows']} rows; left out: {told['unlabelled']}, {told['purged']} purged, "
+                f"{told['embargoed']} embargoed; {self.joined} joined, {self.reused} reused")  # fmt: skip
+
+
 def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, tables: Mapping[str, TableRef],
-          folder: Path) -> dict[str, Any]:  # fmt: skip
+          folder: Path, *, earlier: pl.DataFrame | None = None) -> Built:  # fmt: skip
     """Writes ``train.parquet``, ``validation.parquet`` and ``holdout.parquet``.
 
     Args:
@@ -36,9 +57,7 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         feast: The project's Feast.
         tables: The version of each feature table to read.
         folder: Where to write.
-
-    Returns:
-        The dataset's content: rows and label balance by part, boundaries, what was left out and why.
+        earlier: Entity keys, times and features that these tables are known to answer; the files do not depend on it.
     """
     examples = resolve(model.examples.labelled)(raw).collect()
     reasons = dict(
@@ -50,13 +69,16 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
                             remedy="land files with outcomes")  # fmt: skip
     at = boundaries(model.split, labelled["event_timestamp"].max(), model.examples.calendar)
     columns = [*example_columns(project, model), *LABEL]
-    whole = feast.with_features(model, labelled.select(columns), tables)
-    parts, left_out = divide(whole, at)
+    answer, joined = _answer(model, labelled.select(columns), feast, tables, earlier)
+    parts, left_out = divide(answer.rows, at)
     for name, part in parts.items():
-        part.write_parquet(folder / f"{name}.parquet", compression="zstd", compression_level=1, statistics=False)
+        # In one chunk, since chunks become row groups.
+        part.rechunk().write_parquet(
+            folder / f"{name}.parquet", compression="zstd", compression_level=1, statistics=False
+        )
     learned = pl.concat([parts["train"], parts["validation"]])
     numeric = list(project.numeric_columns(model))
-    return {
+    content = {
         "rows": sum(part.height for part in parts.values()),
         "examples": examples.height,
         "unlabelled": {str(reason): count for reason, count in reasons.items()},
@@ -67,6 +89,24 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         "trained_until": learned.select(pl.col("label_known_timestamp").max()).item().isoformat(),
         "null_rates": parts["train"].select(pl.col(numeric).is_null().mean()).row(0, named=True),
         "feature_service": model.feature_service,
+        "known_time": dict(answer.known_time),
         "numeric": numeric,
         "categories": list(model.categories),
     }
+    return Built(content=content, joined=joined, reused=labelled.height - joined)
+
+
+def _answer(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapping[str, TableRef],
+            earlier: pl.DataFrame | None) -> tuple[Answer, int]:  # fmt: skip
+    """The examples with their features, and how many of them were joined for it."""
+    if earlier is None:
+        return feast.answer(model, examples, tables), examples.height
+    answers: list[Answer] = []
+
+    def join(rest: pl.DataFrame) -> pl.DataFrame:
+        answers.append(feast.answer(model, rest, tables))
+        return answers[-1].rows
+
+    on = [*feast.project.entity_keys(model), "event_timestamp"]
+    found = extended(earlier, examples, on=on, join=join)
+    return Answer(rows=found.rows, known_time=answers[-1].known_time), found.joined

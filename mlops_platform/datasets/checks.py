@@ -86,9 +86,11 @@ def _leak(
         asset_key=key,
         passed=not report["leaking"] and report["changed_facts"] > 0,
         metadata={
-            "times_tried": report["times"],
+            "time_tried": report["at"],
             "rows_compared": report["rows"],
             "facts_changed": report["changed_facts"],
             "leaking_columns": dg.MetadataValue.json(report["leaking"]),
+            "leaking_rows": dg.MetadataValue.json(report["examples"]),
+            "columns_not_changed": dg.MetadataValue.json(report["unperturbed"]),
         },
     )

@@ -1,43 +1,28 @@
-"""The leak check: change everything that became known after T, and no row at or before T may change by a bit."""
+"""The leak check of a dataset: its features, made again from other raw rows after T, do not change at or before T."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from mlops_platform.manifest import Manifest, canonical_json, digest_of
-from mlops_platform.point_in_time import ViewFrame, join_as_of
+from mlops_platform.point_in_time import Facts, LeakReport, ViewFrame, check_leak, join_as_of
 from mlops_platform.resources.artifacts import Artifact, write_whole
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.source_code import closure, resolve
-from mlops_platform.spec import FeatureTable, Model, Project, RawTable, duration
+from mlops_platform.spec import FeatureTable, Model, Project, duration
 
-_BEFORE = timedelta(hours=6)
-_AFTER = timedelta(days=2)
-_SAMPLE = 1_000
-_PARTS = ("train", "holdout")
+# The newest part: rows of earlier parts were the newest of earlier datasets.
+_PART = "holdout.parquet"
 _WHERE = 0.7
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeakReport:
-    """What one check found.
-
-    Attributes:
-        at: The time T.
-        rows: Rows at or before T that were compared.
-        changed_facts: Raw rows that were changed because something of them became known after T.
-        leaking: Feature columns that changed, with how many rows.
-    """
-
-    at: datetime
-    rows: int
-    changed_facts: int
-    leaking: Mapping[str, int]
+_SAMPLE = 500
+_BEFORE = timedelta(hours=3)
+_AFTER = timedelta(days=1)
+_BACK = timedelta(days=1)
 
 
 def remembered_report(
@@ -46,98 +31,111 @@ def remembered_report(
     """The leak check of a dataset, once for each dataset, code and raw rows.
 
     Returns:
-        ``times`` tried (ISO 8601), ``rows`` compared, ``changed_facts``, and ``leaking`` columns with their row counts.
+        ``at``, the time T (ISO 8601), ``rows`` compared, ``changed_facts``, ``leaking`` columns with their row counts,
+        an ``examples`` row of each, and the raw columns that could not be changed, ``unperturbed``.
     """
     tables = [project.feature_table(name) for name in project.feature_columns(model)]
     perturbations = [change for table in tables if (change := project.raw_table(table.source).perturb)]
     functions = [*(table.compute for table in tables), *perturbations]
-    code = closure("mlops_platform.datasets.leak:check_leak", *functions).digest
+    code = closure("mlops_platform.datasets.leak:dataset_leak", *functions).digest
     key = digest_of([dataset.manifest.digest, code, {name: manifest.digest for name, manifest in raw.items()}])
     path = home.root / "checks" / "leak" / f"{key.removeprefix('sha256:')}.json"
     if not path.is_file():
-        write_whole(path, canonical_json(_report(home, project, model, dataset, raw)))
+        write_whole(path, canonical_json(_told(_report(home, project, model, dataset, raw))))
     return json.loads(path.read_bytes())
 
 
-def _report(
-    home: Home, project: Project, model: Model, dataset: Artifact, raw: Mapping[str, Manifest]
-) -> dict[str, Any]:
+def _report(home: Home, project: Project, model: Model, dataset: Artifact, raw: Mapping[str, Manifest]) -> LeakReport:
     tables = {name: manifest.table for name, manifest in raw.items() if manifest.table is not None}
     scans = {name: DeltaDoor(home.root / table.path).scan(table.version) for name, table in tables.items()}
-    reports = []
-    for part in _PARTS:
-        rows = pl.read_parquet(dataset.file(f"{part}.parquet"))
-        times = rows["event_timestamp"]
-        reports.append(check_leak(project, model, rows, scans, times[int(len(times) * _WHERE)]))
-    return {
-        "times": [report.at.isoformat() for report in reports],
-        "rows": sum(report.rows for report in reports),
-        "changed_facts": sum(report.changed_facts for report in reports),
-        "leaking": {name: count for report in reports for name, count in report.leaking.items()},
-    }
+    part = pl.scan_parquet(dataset.file(_PART))
+    last = int(dataset.manifest.content["parts"]["holdout"]["rows"] * _WHERE)
+    first = max(0, last - _SAMPLE)
+    # Some more, since others may share the time T; those after it are left out.
+    rows = part.slice(first, last - first + _SAMPLE).collect()
+    at, known_time = rows["event_timestamp"][last - first], dataset.manifest.content["known_time"]
+    return dataset_leak(project, model, rows, scans, at, known_time=known_time)
 
 
-def perturbed(table: RawTable, rows: pl.LazyFrame, at: datetime) -> pl.LazyFrame:
-    """The rows with every fact changed that became known after ``at``."""
-    if table.perturb is not None:
-        change: Callable[[pl.LazyFrame, datetime], pl.LazyFrame] = resolve(table.perturb)
-        return change(rows, at)
-    late = pl.col("known_timestamp") > at
-    values = [c for c in table.columns if c.name not in table.key]
-    numbers = [c.name for c in values if c.dtype.startswith(("int", "float"))]
-    texts = [c.name for c in values if c.dtype == "string"]
-    return rows.with_columns(
-        *(pl.when(late).then(pl.col(name) + 1).otherwise(pl.col(name)).alias(name) for name in numbers),
-        *(pl.when(late).then(pl.col(name) + "?").otherwise(pl.col(name)).alias(name) for name in texts),
-    )
+def _told(report: LeakReport) -> dict[str, Any]:
+    examples = {
+        column: {"row": {k: str(v) for k, v in leak.row.items()}, "before": str(leak.before), "after": str(leak.after),
+                 "perturbation": leak.perturbation}
+        for column, leak in report.examples.items()
+    }  # fmt: skip
+    return {"at": report.at.isoformat(), "rows": report.rows, "changed_facts": report.changed_facts,
+            "leaking": dict(report.leaking), "examples": examples,
+            "unperturbed": {name: list(columns) for name, columns in report.unperturbed.items()}}  # fmt: skip
 
 
-def check_leak(project: Project, model: Model, examples: pl.DataFrame, raw: Mapping[str, pl.LazyFrame],
-               at: datetime) -> LeakReport:  # fmt: skip
-    """Recomputes the features of the examples just before ``at`` from raw rows, twice, and compares.
+def dataset_leak(
+    project: Project, model: Model, examples: pl.DataFrame, raw: Mapping[str, pl.LazyFrame], at: datetime, *,
+    known_time: Mapping[str, str] | None = None,
+) -> LeakReport:  # fmt: skip
+    """Makes the features of the examples just before ``at`` again from other raw rows, and compares.
 
     Args:
         project, model: The declarations.
-        examples: Rows of a dataset.
+        examples: Rows of a dataset; where they have their features, those are what is compared with first.
         raw: Rows of each raw table by name.
         at: T, UTC.
+        known_time: How the dataset's views treat what became known late, where not all respect it.
     """
     event = pl.col("event_timestamp")
     rows = examples.filter((event > at - _BEFORE) & (event <= at)).tail(_SAMPLE)
-    leaking: dict[str, int] = {}
-    changed = 0
-    for name, columns in project.feature_columns(model).items():
-        table = project.feature_table(name)
-        source = project.raw_table(table.source)
-        near = _near(table, raw[table.source], at).collect()
-        other = perturbed(source, near.lazy(), at).collect()
-        changed += _differing(near, other)
-        names = [column.name for column in columns]
-        then, now = (_features(table, names, rows, frame.lazy()) for frame in (near, other))
-        for column in names:
-            moved = int((~then[column].eq_missing(now[column])).sum())
-            leaking |= {f"{name}:{column}": moved} if moved else {}
-    return LeakReport(at=at, rows=rows.height, changed_facts=changed, leaking=leaking)
-
-
-def _near(table: FeatureTable, raw: pl.LazyFrame, at: datetime) -> pl.LazyFrame:
-    if table.partition == "whole":
-        return raw
-    back = duration(table.lookback) if table.lookback else timedelta(0)
-    return raw.filter(pl.col("event_timestamp").is_between(at - _BEFORE - back, at + _AFTER))
-
-
-def _differing(one: pl.DataFrame, other: pl.DataFrame) -> int:
-    columns = [name for name in one.columns if name in other.columns]
-    changed = [~one[name].eq_missing(other[name]) for name in columns]
-    return int(pl.DataFrame(changed).select(pl.any_horizontal(pl.all()).sum()).item())
-
-
-def _features(table: FeatureTable, names: list[str], rows: pl.DataFrame, raw: pl.LazyFrame) -> pl.DataFrame:
-    view = ViewFrame(
-        name=table.name, frame=resolve(table.compute)(raw), keys={key: key for key in table.keys},
-        features={name: name for name in names}, event_timestamp="event_timestamp",
-        known_timestamp="known_timestamp", ttl=duration(table.ttl) if table.ttl else None,
+    tables = [project.feature_table(name) for name in project.feature_columns(model)]
+    reports = [
+        _leak_of(project, model, [table for table in tables if table.source == source], rows, raw[source], at,
+                 known_time or {})
+        for source in dict.fromkeys(table.source for table in tables)
+    ]  # fmt: skip
+    return LeakReport(
+        at=at, rows=rows.height, changed_facts=sum(report.changed_facts for report in reports),
+        leaking={column: count for report in reports for column, count in report.leaking.items()},
+        examples={column: leak for report in reports for column, leak in report.examples.items()},
+        unperturbed={name: columns for report in reports for name, columns in report.unperturbed.items()},
     )  # fmt: skip
-    entities = rows.lazy().select(*table.keys, "event_timestamp")
-    return join_as_of(entities, [view], event_timestamp="event_timestamp").collect(engine="in-memory")
+
+
+def _leak_of(project: Project, model: Model, tables: Sequence[FeatureTable], rows: pl.DataFrame, raw: pl.LazyFrame,
+             at: datetime, known_time: Mapping[str, str]) -> LeakReport:  # fmt: skip
+    """The check of the feature tables of one raw table: its rows are read, perturbed and computed on once for all."""
+    source = project.raw_table(tables[0].source)
+    facts = Facts(
+        frame=_near(tables, raw, at).lazy(), keys=source.key,
+        event_timestamp="event_timestamp", known_timestamp="known_timestamp",
+        perturb=resolve(source.perturb) if source.perturb else None,
+    )  # fmt: skip
+    keys = dict.fromkeys(key for table in tables for key in table.keys)
+    names = {table.name: [c.name for c in project.feature_columns(model)[table.name]] for table in tables}
+    answers = [f"{table}__{column}" for table, group in names.items() for column in group]
+    return check_leak(
+        {source.name: facts}, rows.select(*keys, "event_timestamp"), partial(_features, tables, names, known_time),
+        at=at, event_timestamp="event_timestamp", built=rows.select(answers) if {*answers} <= {*rows.columns} else None,
+    )  # fmt: skip
+
+
+def _near(tables: Sequence[FeatureTable], raw: pl.LazyFrame, at: datetime) -> pl.DataFrame:
+    """The raw rows that the features just before T, and what could leak into them, are computed from."""
+    if any(table.partition == "whole" for table in tables):
+        return raw.collect(engine="in-memory")
+    back = max([_BACK, *(duration(table.lookback) for table in tables if table.lookback)])
+    near = raw.filter(pl.col("event_timestamp").is_between(at - _BEFORE - back, at + _AFTER))
+    found = near.collect(engine="in-memory")
+    # Facts as rare as this are few, and none at all would prove nothing.
+    return raw.collect(engine="in-memory") if found.is_empty() else found
+
+
+def _features(tables: Sequence[FeatureTable], names: Mapping[str, list[str]], known_time: Mapping[str, str],
+              raw: Mapping[str, pl.LazyFrame], rows: pl.DataFrame) -> pl.DataFrame:  # fmt: skip
+    views = [
+        ViewFrame(
+            name=table.name, frame=resolve(table.compute)(raw[table.source]), keys={key: key for key in table.keys},
+            features={name: f"{table.name}__{name}" for name in names[table.name]}, event_timestamp="event_timestamp",
+            known_timestamp="known_timestamp", ttl=duration(table.ttl) if table.ttl else None,
+            known_time="ignore" if known_time.get(table.name) == "ignore" else "respect",
+        )
+        for table in tables
+    ]  # fmt: skip
+    joined = join_as_of(rows.lazy(), views, event_timestamp="event_timestamp").collect(engine="in-memory")
+    return joined.drop(rows.columns)

@@ -28,6 +28,21 @@ _VALUE_TYPES = {"int8": "INT32", "int64": "INT64", "float32": "FLOAT", "float64"
                 "bool": "BOOL", "timestamp": "UNIX_TIMESTAMP"}  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the offline store answered.
+
+    Attributes:
+        rows: The examples with their features.
+        known_time: How each view treats what became known late: ``respect``; ``ignore``, by which a row sees what was
+            not known at its time; ``none``, where the view has no known timestamp to tell by; ``untold``, where another
+            offline store than ours answered.
+    """
+
+    rows: pl.DataFrame
+    known_time: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class FeastDoor:
     """One project's Feast repository over one home."""
@@ -53,11 +68,19 @@ class FeastDoor:
         return FeatureStore(config=config)
 
     def apply(self) -> dict[str, str]:
-        """What ``feast apply`` does, and the digest of each object that is now registered."""
+        """What ``feast apply`` does, and the digest of each object that is now registered.
+
+        The settings of the offline store are among them: they decide answers as much as the views do.
+        """
         objects = self.objects()
         self._require_agreement(objects)
-        self.store({}).apply(objects)
-        return {f"{type(o).__name__}:{o.name}": digest_bytes(_stable_spec(o)) for o in objects}
+        store = self.store({})
+        store.apply(objects)
+        settings = store.config.offline_store.model_dump(mode="json")
+        return {
+            f"OfflineStore:{settings['type']}": digest_of(settings),
+            **{f"{type(o).__name__}:{o.name}": digest_bytes(_stable_spec(o)) for o in objects},
+        }
 
     def objects(self) -> list[Any]:
         """Every Feast object that the repository's files define, imported afresh."""
@@ -74,6 +97,10 @@ class FeastDoor:
         return [found[key] for key in sorted(found)]
 
     def with_features(self, model: Model, examples: pl.DataFrame, tables: Mapping[str, TableRef]) -> pl.DataFrame:
+        """The rows of ``answer`` alone."""
+        return self.answer(model, examples, tables).rows
+
+    def answer(self, model: Model, examples: pl.DataFrame, tables: Mapping[str, TableRef]) -> Answer:
         """Adds a model's features, as known at each example's ``event_timestamp``.
 
         Args:
@@ -90,16 +117,17 @@ class FeastDoor:
         store = self.store(tables)
         entities = examples.select(*self.project.entity_keys(model), "event_timestamp")
         service = store.get_feature_service(model.feature_service)
-        joined = store.get_historical_features(
-            entity_df=entities, features=service, full_feature_names=True
-        ).to_polars()
+        job = store.get_historical_features(entity_df=entities, features=service, full_feature_names=True)
+        joined = job.to_polars()
         if joined.height != examples.height:
             raise PlatformError(
                 required=f"one row back for each of {examples.height} examples",
                 found=f"{joined.height} rows",
                 remedy="set offline_store to PolarsOfflineStore in feature_store.yaml: others lose or multiply rows",
             )
-        return examples.hstack(joined.select(self.project.feature_names(model)))
+        told = {read.view: read.known_time if read.known_timestamp else "none" for read in getattr(job, "reads", ())}
+        known_time = {name: told.get(name, "untold") for name in self.project.feature_columns(model)}
+        return Answer(rows=examples.hstack(joined.select(self.project.feature_names(model))), known_time=known_time)
 
     def materialize(self, tables: Mapping[str, TableRef], start: datetime, end: datetime) -> None:
         """Brings the newest row of each key to the online store."""

@@ -47,8 +47,9 @@ class RawTable:
         columns: The columns of a source file; other or missing columns quarantine the whole file.
         key: The columns that identify a fact; a later row of equal key is a correction, a new version of that fact.
         times: Function ``LazyFrame -> LazyFrame`` that adds ``event_timestamp`` and ``known_timestamp`` (UTC).
-        perturb: Function ``(LazyFrame, datetime) -> LazyFrame`` that changes every fact which became known after a
-            time, and leaves it unknown until then; the leak check uses it. None: whole rows known later are changed.
+        perturb: Function ``(LazyFrame, datetime) -> LazyFrame``, given the rows known after a time, that changes every
+            fact of theirs which became known after it, and leaves it unknown until then; the leak check uses it. None:
+            whole rows are changed, corrected once more and taken away.
         freshness: How old the newest event may be against the project's newest before a check warns; None: never.
         retention: How long rows are kept; None: for ever.
     """

@@ -29,6 +29,9 @@ SCHEDULE_LEAD = timedelta(days=1)
 WEATHER_DELAY = timedelta(hours=1)
 """`time_hour` starts the hour that a weather row describes; the row is known when that hour is over."""
 
+LONGEST_FLIGHT = timedelta(days=2)
+"""More than lies between the departure of a flight, an hour late at that, and the last that is heard of it."""
+
 
 def flights_times(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Flights happen at their scheduled departure and are known when their last fact is."""
@@ -73,14 +76,16 @@ def flights_perturbed(rows: pl.LazyFrame, at: datetime) -> pl.LazyFrame:
     """The rows as they would be if all that became known after `at` had gone otherwise, and was still known after it.
 
     Departures and arrivals not known yet come an hour later; flights not yet known to be cancelled leave an hour late.
+    A row that changes counts as known `LONGEST_FLIGHT` later, no sooner than any of its facts.
     """
     moment = pl.lit(at)
     unknown = departure_known() > moment
     spared = unknown & is_cancelled()
+    late = pl.col("known_timestamp") > moment
     changed = rows.with_columns(
         dep_time=pl.when(spared).then(pl.col("sched_dep_time")).otherwise(pl.col("dep_time")),
         dep_delay=pl.when(spared).then(60).when(unknown).then(pl.col("dep_delay") + 60).otherwise(pl.col("dep_delay")),
-        arr_delay=pl.when(row_known() > moment).then(pl.col("arr_delay") + 60).otherwise(pl.col("arr_delay")),
+        arr_delay=pl.when(late).then(pl.col("arr_delay") + 60).otherwise(pl.col("arr_delay")),
     )
-    later = pl.when(pl.col("known_timestamp") > moment).then(pl.max_horizontal("known_timestamp", row_known()))
+    later = pl.when(late).then(pl.col("known_timestamp") + pl.lit(LONGEST_FLIGHT))
     return changed.with_columns(known_timestamp=later.otherwise(pl.col("known_timestamp")))
