@@ -17,9 +17,10 @@ visible rows the newest wins, and only then the ttl is checked on it |
 | event time equal to T; age equal to the ttl | both match (inclusive); one microsecond more does not |
 | ttl None or zero | no limit |
 | ties on event time | latest known wins; nulls of known lose; then, or without a known column, the last row of the \
-file (of several files: by path; of a Delta table: the one written last) |
+file (of several files: by path; of a Delta table: the file written last, so that compaction or a deletion, which \
+write old rows anew, can change which of two wholly equal rows wins: keep a known timestamp) |
 | newest row holds a null | null: nothing is carried forward through nulls |
-| null event time; null key | ignored; matches nothing; a null T matches nothing |
+| null event time; null or NaN key | ignored; matches nothing; a null T matches nothing |
 | naive times; other zones; text | UTC; converted; parsed as ISO 8601 |
 | units | compared in microseconds: nanoseconds are cut off, milliseconds widened |
 | key types differ (text, integer), key column missing, column lost, name used twice | `PointInTimeError`, naming \
@@ -29,7 +30,7 @@ view, column, found types and remedy. Integer widths, and text and categories, c
 | `latest(start, end)`, `between(start, end)` | both ends inclusive |
 | retrieval by dates, without entities | every (keys, event time) between the dates, both included; a row recorded \
 after its own event time is not seen at it, unless known time is ignored |
-| files replaced while they are read | `PointInTimeError`; a Delta table is read at one version to the end |
+| files replaced since the retrieval was made | `PointInTimeError`; a Delta table is read at one version to the end |
 | memory | keys and times of a view, then its chosen features, within `memory_budget`; see `planning` |
 """
 

@@ -45,6 +45,8 @@ def to_plain_arrow(frame: pl.DataFrame) -> pa.Table:
     """
     table = with_plain_types(frame).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     schema = pa.schema([pa.field(field.name, _small(field.type)) for field in table.schema])
+    if not table.num_rows:  # without a row there would be no chunk
+        return pa.Table.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
     return table.cast(schema).combine_chunks()
 
 

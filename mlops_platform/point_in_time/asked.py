@@ -81,12 +81,18 @@ class Asked:
             one = pl.Series(CODE, [0], dtype=pl.UInt32)
             return Keyed.of(names, one.to_frame(), one.new_from_index(0, self.at.len()), self.at)
         keys = self.rows.select(
-            pl.col(column).cast(dtype, strict=False).alias(name)
+            as_key(pl.col(column), dtype).alias(name)
             for name, (column, dtype) in zip(names, types.items(), strict=True)
         )
         codes = keys.drop_nulls().unique().sort(names).with_row_index(CODE)
         code = keys.join(codes, on=names, how="left", maintain_order="left")[CODE]
         return Keyed.of(names, codes, code, self.at)
+
+
+def as_key(key: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Return a key in the type in which it is compared; what does not fit it, and NaN, is null: it matches nothing."""
+    key = key.cast(dtype, strict=False)
+    return key.fill_nan(None) if dtype.is_float() else key
 
 
 def _moment(microseconds: object) -> datetime | None:

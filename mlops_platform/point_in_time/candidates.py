@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from mlops_platform.point_in_time.asked import AT, CODE, EVENT, KNOWN, ROW, Asked, Keyed
+from mlops_platform.point_in_time.asked import AT, CODE, EVENT, KNOWN, ROW, Asked, Keyed, as_key
 from mlops_platform.point_in_time.choosing import newest_visible
 from mlops_platform.point_in_time.times import as_utc, in_utc, roughly_within
-from mlops_platform.point_in_time.view_frame import ViewFrame
+from mlops_platform.point_in_time.view_frame import ViewFrame, schema_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +43,18 @@ class Candidates:
             `ROW` (UInt32, position in the view), the keys, `EVENT` and `KNOWN` (Int64 microseconds), then the features.
         """
         view = self.view
-        schema = view.frame.collect_schema()
+        schema = schema_of(view.frame, where=f"view {view.name!r}")
         rows = view.frame.with_row_index(ROW)
         if offset or length is not None:
             rows = rows.slice(offset, length)
         rows = rows.filter(roughly_within(view.event_timestamp, schema[view.event_timestamp], *self._range()))
-        if push_keys:
-            rows = rows.filter(self._pushed(schema))
+        if push_keys and (keep := self.pushed()) is not None:
+            rows = rows.filter(keep)
         own = [pl.col(view.keys[column]) for column in self.types]
         return rows.select(
             ROW,
             *(
-                key.cast(dtype, strict=False).alias(name)
+                as_key(key, dtype).alias(name)
                 for key, dtype, name in zip(own, self.types.values(), self.keyed.names, strict=True)
             ),
             *self._times(schema),
@@ -101,13 +101,20 @@ class Candidates:
             seen = seen & (pl.col(KNOWN).is_null() | (pl.col(KNOWN) <= latest))
         return seen
 
-    def _pushed(self, schema: pl.Schema) -> pl.Expr:
-        """A predicate on the stored key columns that every candidate fulfils."""
-        keep = pl.lit(True)
+    def pushed(self) -> pl.Expr | None:
+        """Return a predicate on the stored key columns that every candidate fulfils; None if no key can be pushed.
+
+        Integers of another width are told in the stored one, where those that do not fit it equal nothing.
+        """
+        view = self.view
+        schema = schema_of(view.frame, where=f"view {view.name!r}")
+        keep: pl.Expr | None = None
         for name, (column, dtype) in zip(self.keyed.names, self.types.items(), strict=True):
-            stored = schema[self.view.keys[column]]
-            if stored == dtype:
-                keep = keep & pl.col(self.view.keys[column]).is_in(self.keyed.codes[name].unique().implode())
+            stored = schema[view.keys[column]]
+            if stored == dtype or (stored.is_integer() and dtype.is_integer()):
+                keys = self.keyed.codes[name].unique().cast(stored, strict=False).drop_nulls()
+                wanted = pl.col(view.keys[column]).is_in(keys.implode())
+                keep = wanted if keep is None else keep & wanted
         return keep
 
 

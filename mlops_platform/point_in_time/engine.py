@@ -4,7 +4,7 @@ One row's way: `asked` numbers the keys of the entity rows; `planning` decides h
 the rows that could answer; `choosing` finds each entity row's newest visible one; `gathering` fetches its features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Literal
 
 import polars as pl
@@ -15,7 +15,7 @@ from mlops_platform.point_in_time.choosing import better
 from mlops_platform.point_in_time.errors import rewritten
 from mlops_platform.point_in_time.gathering import gathered
 from mlops_platform.point_in_time.memory import default_budget, used_bytes
-from mlops_platform.point_in_time.planning import Plan, choose_plan, require_room, row_bytes
+from mlops_platform.point_in_time.planning import ENTITY_BYTES, Plan, choose_plan, require_room, row_bytes
 from mlops_platform.point_in_time.times import UTC_TIME, as_utc
 from mlops_platform.point_in_time.view_frame import (
     ViewFrame,
@@ -32,7 +32,7 @@ _BEGINNING = -(2**63)
 
 def join_as_of(
     entities: pl.LazyFrame, views: Sequence[ViewFrame], *, event_timestamp: str, with_times: bool = False,
-    plan: Plan | None = None, memory_budget: int | None = None,
+    plan: Plan | None = None, memory_budget: int | None = None, taken: MutableMapping[str, Plan] | None = None,
 ) -> pl.LazyFrame:  # fmt: skip
     """Give each entity row the features of the newest row of each view that was visible at its time.
 
@@ -44,6 +44,7 @@ def join_as_of(
             `Datetime("us", "UTC")`, null where none was chosen or the view has no known timestamp.
         plan: How to read every view, instead of what the planner would choose.
         memory_budget: Bytes that this process may use; three quarters of what there is by default.
+        taken: Is told, by view, the plan that was taken, whenever the answer is collected.
 
     Returns:
         As many rows as `entities`, in the same order: its columns, then each view's features as stored (nulls where
@@ -61,9 +62,15 @@ def join_as_of(
     def answer() -> pl.DataFrame:
         asked, budget = join.asked(), memory_budget or default_budget()
         require_room(views, asked.rows.height, budget)
+        require_unchanged(views)
         columns = asked.rows.get_columns()
         for candidates in join.candidates(asked):
-            columns += _answer(candidates, plan, budget, with_times)
+            chosen = plan or choose_plan(candidates, budget)
+            columns += _answer(candidates, chosen, with_times)
+            if taken is not None:
+                taken[candidates.view.name] = chosen
+        # At the end, for all: no two views of one file have seen other rows of it.
+        require_unchanged(views)
         return pl.DataFrame(columns)
 
     whole = {**join.schema, event_timestamp: UTC_TIME}
@@ -79,18 +86,19 @@ def plans(
 
 
 def join_in_parts(
-    entities: pl.LazyFrame, views: Sequence[ViewFrame], *, event_timestamp: str, memory_budget: int | None = None
-) -> Iterator[pl.DataFrame]:
+    entities: pl.LazyFrame, views: Sequence[ViewFrame], *, event_timestamp: str, memory_budget: int | None = None,
+    taken: MutableMapping[str, Plan] | None = None,
+) -> Iterator[pl.DataFrame]:  # fmt: skip
     """Give the answer of `join_as_of` a stretch of entity rows at a time, where the whole would not fit in memory.
 
     The views are read once for each part; the arguments and errors are the same.
     """
     asked = _Join(entities, views, event_timestamp).asked().rows
     budget = memory_budget or default_budget()
-    part = max(_LEAST_PART, int((budget - used_bytes()) / 4 / row_bytes(views)))
+    part = max(_LEAST_PART, int((budget - used_bytes()) / 4 / (row_bytes(views) + ENTITY_BYTES)))
     for start in range(0, max(1, asked.height), part):
         rows = asked.slice(start, part).lazy()
-        joined = join_as_of(rows, views, event_timestamp=event_timestamp, memory_budget=budget)
+        joined = join_as_of(rows, views, event_timestamp=event_timestamp, memory_budget=budget, taken=taken)
         yield joined.collect(engine="in-memory")
 
 
@@ -116,16 +124,21 @@ class _Join:
             yield Candidates(view=view, types=types, asked=asked, keyed=asked.keyed(types))
 
 
+def require_unchanged(views: Sequence[ViewFrame]) -> None:
+    """Raise PointInTimeError if a view no longer gives the rows that it gave when it was made."""
+    for view in views:
+        if view.unchanged is not None and not view.unchanged():
+            raise rewritten(f"view {view.name!r}")
+
+
 def _answer_schema(view: ViewFrame, stored: pl.Schema, with_times: bool) -> dict[str, pl.DataType]:
     times = (f"{view.name}__event_timestamp", f"{view.name}__known_timestamp") if with_times else ()
     return {output: stored[column] for column, output in view.features.items()} | dict.fromkeys(times, UTC_TIME)
 
 
-def _answer(candidates: Candidates, plan: Plan | None, budget: int, with_times: bool) -> list[pl.Series]:
+def _answer(candidates: Candidates, plan: Plan, with_times: bool) -> list[pl.Series]:
     """The features of one view, a series each, in the order of the entity rows."""
     view = candidates.view
-    before = view.identity() if view.identity else None
-    plan = plan or choose_plan(candidates, budget)
     if plan.way == "one pass":
         features, chosen = _at_once(candidates, plan)
     else:
@@ -134,8 +147,6 @@ def _answer(candidates: Candidates, plan: Plan | None, budget: int, with_times: 
         features = gathered(
             view.frame, view.features, chosen[ROW], height=height, widths=plan.widths, at_once=plan.gather_bytes
         )
-    if view.identity and view.identity() != before:
-        raise rewritten(f"view {view.name!r}")
     if not with_times:
         return features
     names = {f"{view.name}__event_timestamp": EVENT, f"{view.name}__known_timestamp": KNOWN}

@@ -6,8 +6,8 @@ class PointInTimeError(ValueError):
 
 
 def rewritten(where: str) -> PointInTimeError:
-    """The error for files that were replaced between the first and the last look at them."""
+    """The error for files that were replaced after the retrieval had looked at them."""
     return PointInTimeError(
-        f"{where}: its rows were written anew while they were read. Retrieve again, or keep them as a Delta table, of "
-        f"which one version is read to the end."
+        f"{where}: its rows were written anew since the retrieval was made. Make it again, or keep them as a Delta "
+        f"table, of which one version is read to the end."
     )

@@ -72,7 +72,8 @@ class Place:
         found = [root]
         if root.type == FileType.Directory or (self.remote and not root.is_file):
             found = self._files.get_file_info(FileSelector(self._root, recursive=True, allow_not_found=True))
-        return tuple(sorted((info.path, info.size or 0, info.mtime_ns or 0) for info in found if info.is_file))
+        files = [info for info in found if info.is_file and (info is root or info.path.endswith(".parquet"))]
+        return tuple(sorted((info.path, info.size or 0, info.mtime_ns or 0) for info in files))
 
     def read(self, name: str = "") -> pa.Table:
         """Return one file: the place itself, or the one of that name below it."""

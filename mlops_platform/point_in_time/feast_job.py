@@ -1,7 +1,7 @@
 """The retrieval job: a lazy polars frame that knows what it reads."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,28 +70,32 @@ class Join:
         entities: The entity rows.
         views: The views, in the order of their features.
         memory_budget: Bytes that the process may use.
+        taken: By view, how it was read by the last run.
     """
 
     entities: EntityFrame
     views: Sequence[ViewFrame]
     memory_budget: int
+    taken: dict[str, Plan] = field(default_factory=dict, init=False)
 
     def frame(self, *, with_times: bool = False) -> pl.LazyFrame:
         """Return the answer, with the times of the rows chosen or without."""
         return join_as_of(
             self.entities.rows.lazy(), self.views, event_timestamp=self.entities.event_timestamp,
-            with_times=with_times, memory_budget=self.memory_budget,
+            with_times=with_times, memory_budget=self.memory_budget, taken=self.taken,
         )  # fmt: skip
 
     def parts(self) -> Iterator[pl.DataFrame]:
         """Return the answer a stretch of entity rows at a time."""
         return join_in_parts(
             self.entities.rows.lazy(), self.views, event_timestamp=self.entities.event_timestamp,
-            memory_budget=self.memory_budget,
+            memory_budget=self.memory_budget, taken=self.taken,
         )  # fmt: skip
 
     def plans(self) -> list[Plan]:
-        """Return how each view would be read now."""
+        """Return how each view was read by the last run, or would be read now, if there was none."""
+        if self.taken:
+            return [self.taken[view.name] for view in self.views]
         return plans(
             self.entities.rows.lazy(), self.views, event_timestamp=self.entities.event_timestamp,
             memory_budget=self.memory_budget,
@@ -128,7 +132,8 @@ class PolarsRetrievalJob(RetrievalJob):
     def explain(self) -> str:
         """Return, for each view, which table at which version is read, how known time is treated, and the plan.
 
-        The plan is that of a run now: rows are counted, and some keys sampled.
+        The plan is that of the last run; before there was one it is that of a run now, for which rows are counted and
+        some keys sampled.
         """
         lines = [str(read) for read in self.reads]
         if self._join:
@@ -173,10 +178,10 @@ class PolarsRetrievalJob(RetrievalJob):
             return collect(frame, timeout)
         except PointInTimeError:
             raise
-        except (OSError, pl.exceptions.PolarsError) as found:
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as found:
             raise self._failed(found) from found
 
-    def _failed(self, found: Exception) -> PointInTimeError:
+    def _failed(self, found: BaseException) -> PointInTimeError:
         read = "\n".join(map(str, self.reads))
         return PointInTimeError(f"reading failed: {found}\nwhat was read:\n{read}")
 
@@ -191,7 +196,14 @@ class PolarsRetrievalJob(RetrievalJob):
             raise self._failed(found) from found
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        return to_plain_arrow(self._collect(self._frame, timeout))
+        rows = self._collect(self._frame, timeout)
+        try:
+            return to_plain_arrow(rows)
+        except pa.ArrowInvalid as found:
+            raise PointInTimeError(
+                f"the answer does not fit in Arrow's plain types: {found}. A column of text or lists may hold 2 GiB: "
+                f"ask for fewer rows at once, or use to_polars()."
+            ) from found
 
     def _to_df_internal(self, timeout: int | None = None) -> Any:
         return self._to_arrow_internal(timeout).to_pandas()

@@ -16,7 +16,7 @@ from mlops_platform.point_in_time.feast_metrics import feature_metrics
 from mlops_platform.point_in_time.feast_sources import location_of, open_source, storage_options
 from mlops_platform.point_in_time.pulls import between
 from mlops_platform.point_in_time.times import as_utc
-from mlops_platform.point_in_time.view_frame import require_columns
+from mlops_platform.point_in_time.view_frame import require_columns, schema_of
 
 
 class PolarsMonitoring:
@@ -58,7 +58,7 @@ class PolarsMonitoring:
             PointInTimeError: A missing file or column, or a column that is not numeric.
         """
         table, where = open_source(config, data_source)
-        schema = table.frame.collect_schema()
+        schema = schema_of(table.frame, where=where)
         stored = {mapped: column for column, mapped in (data_source.field_mapping or {}).items()}
         columns = {name: name if name in schema else stored.get(name, name) for name, _ in feature_columns}
         require_columns(
@@ -90,7 +90,7 @@ class PolarsMonitoring:
         if isinstance(data_source, FileSource) and not _place(config, data_source).exists():
             return None
         table, where = open_source(config, data_source)
-        schema = table.frame.collect_schema()
+        schema = schema_of(table.frame, where=where)
         require_columns([timestamp_field], schema, where=where, remedy="Correct the source's timestamp field.")
         event = as_utc(timestamp_field, schema[timestamp_field], where=where)
         found = _collected(table.frame.select(event.max()), where).item()

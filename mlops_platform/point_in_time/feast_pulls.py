@@ -42,7 +42,7 @@ class PolarsPulls:
         rows = latest(
             table.frame, name=where, keys=join_key_columns, columns=feature_name_columns,
             event_timestamp=timestamp_field, known_timestamp=created_timestamp_column or None,
-            start=start_date, end=end_date, identity=table.identity, memory_budget=config.offline_store.budget(),
+            start=start_date, end=end_date, unchanged=table.unchanged, memory_budget=config.offline_store.budget(),
         )  # fmt: skip
         read = TableRead.of(table, where, timestamp_field, created_timestamp_column or None, "ignore")
         return _pull_job(config, rows, read, join_key_columns)

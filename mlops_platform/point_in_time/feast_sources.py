@@ -51,7 +51,8 @@ class OpenedTable:
         format: "parquet" or "delta".
         version: The Delta version read; None for Parquet, which has none.
         frame: Its rows, in file order.
-        identity: Says whose rows these are, as `ViewFrame.identity` does; None for paths with a `*`.
+        unchanged: Says whether these are still the rows that were opened, as `ViewFrame.unchanged` does; None for
+            paths with a `*`.
     """
 
     path: str
@@ -59,7 +60,7 @@ class OpenedTable:
     format: str
     version: int | None
     frame: pl.LazyFrame = field(repr=False, compare=False)
-    identity: Callable[[], object] | None = field(default=None, repr=False, compare=False)
+    unchanged: Callable[[], bool] | None = field(default=None, repr=False, compare=False)
 
 
 class TableReader:
@@ -69,7 +70,7 @@ class TableReader:
         """Read below `repo_path`; `table_versions` maps a Delta table's path, as its source has it, to a version."""
         self._repo_path = repo_path
         self._versions = table_versions
-        self._opened: dict[tuple[str, str], OpenedTable] = {}
+        self._opened: dict[tuple[str, str, str], OpenedTable] = {}
 
     def open(self, source: DataSource | None, *, where: str) -> OpenedTable:
         """Open a source; nothing but metadata is read.
@@ -87,7 +88,7 @@ class TableReader:
                 f"(Parquet files and folders, Delta tables). Use a FileSource or another offline store."
             )
         kind = _format_of(source, where=where)
-        key = (kind, source.path)
+        key = (kind, source.path, str(storage_options(source)))
         if key not in self._opened:
             self._opened[key] = self._open(source, kind, where)
         return self._opened[key]
@@ -96,23 +97,24 @@ class TableReader:
         location = location_of(source.path, self._repo_path)
         pin = self._versions.get(source.path)
         options = storage_options(source)
-        identity: Callable[[], object] | None = None
+        unchanged: Callable[[], bool] | None = None
         if kind == "delta":
             table = _delta_table(location, pin, options, where)
             frame = pl.scan_delta(table, storage_options=options)
             version: int | None = table.version()
-            identity = table.version
+            unchanged = _always  # a version is never written anew
         elif pin is not None:
             raise PointInTimeError(
                 f"{where}: table_versions pins {source.path!r} to version {pin}, but it is Parquet, which keeps no "
                 f"versions. Remove the pin, or store it as Delta and say file_format=DeltaFormat()."
             )
         else:
+            # Looked at before it is opened: what is written in between is seen as a change.
+            unchanged = None if "*" in location else _unchanged(Place(location, options))
             frame, version = _scan_parquet(location, options, where), None
-            identity = None if "*" in location else Place(location, options).fingerprint
         schema_of(frame, where=f"{where}, {location}")
         return OpenedTable(
-            path=source.path, location=location, format=kind, version=version, frame=frame, identity=identity
+            path=source.path, location=location, format=kind, version=version, frame=frame, unchanged=unchanged
         )
 
 
@@ -139,7 +141,7 @@ def check_times(table: OpenedTable, where: str, source: DataSource) -> None:
     Raises:
         PointInTimeError: A column is missing, or holds no times.
     """
-    schema = table.frame.collect_schema()
+    schema = schema_of(table.frame, where=where)
     stored = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
     named = [name for name in (source.timestamp_field, source.created_timestamp_column) if name]
     columns = [stored.get(name, name) for name in named]
@@ -179,17 +181,31 @@ def _delta_table(location: str, pin: int | None, options: dict[str, str] | None,
         ) from found
 
 
+def _always() -> bool:
+    return True
+
+
+def _unchanged(place: Place) -> Callable[[], bool]:
+    opened = place.fingerprint()
+    return lambda: place.fingerprint() == opened
+
+
 def _scan_parquet(location: str, options: dict[str, str] | None, where: str) -> pl.LazyFrame:
     place = Place(location, options)
     if not place.remote and not place.exists():
         raise PointInTimeError(f"{where}: no file or folder {location}. Write it first, or correct the source's path.")
-    if "*" in location or not place.is_folder():
+    if "*" in location:
         return pl.scan_parquet(location, storage_options=options)
+    if not place.is_folder():
+        return pl.scan_parquet(location, glob=False, storage_options=options)
     if Place(f"{place.location}/_delta_log", options).exists():
         # Its files, all taken together, hold rows that were deleted or replaced.
         raise PointInTimeError(
             f"{where}: {location} is a Delta table, but its source says Parquet. Say file_format=DeltaFormat()."
         )
-    if not place.parquet_files():
+    files = place.parquet_files()
+    if not files:
         raise PointInTimeError(f"{where}: the folder {location} holds no .parquet file. Write it first.")
-    return pl.scan_parquet(f"{place.location}/**/*.parquet", hive_partitioning=True, storage_options=options)
+    # By their names: a folder may be called what would be a pattern.
+    named = [f"{place.location}/{name}" for name in files]
+    return pl.scan_parquet(named, glob=False, hive_partitioning=True, storage_options=options)

@@ -11,7 +11,7 @@ from feast.utils import _get_requested_feature_views_to_features_dict, _get_requ
 from mlops_platform.point_in_time.errors import PointInTimeError
 from mlops_platform.point_in_time.feast_sources import OpenedTable
 from mlops_platform.point_in_time.feast_types import check_declared_types
-from mlops_platform.point_in_time.view_frame import KnownTime, ViewFrame
+from mlops_platform.point_in_time.view_frame import KnownTime, ViewFrame, schema_of
 
 
 def requested_features(
@@ -86,7 +86,7 @@ def view_frame(
     }
     known = source.created_timestamp_column
     columns = [stored.get(feature, feature) for feature in features]
-    check_declared_types(view, features, columns, table.frame.collect_schema())
+    check_declared_types(view, features, columns, schema_of(table.frame, where=f"view {view.name!r}"))
     return ViewFrame(
         name=name,
         frame=table.frame,
@@ -99,5 +99,5 @@ def view_frame(
         known_timestamp=stored.get(known, known) if known else None,
         ttl=view.ttl,
         known_time=known_time,
-        identity=table.identity,
+        unchanged=table.unchanged,
     )

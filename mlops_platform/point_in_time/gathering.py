@@ -70,7 +70,9 @@ def _places(rows: pl.Series, wanted: pl.Series) -> pl.Series:
 
 
 def _sparse(frame: pl.LazyFrame, wanted: pl.Series, named: Sequence[pl.Expr]) -> pl.DataFrame:
-    rows = frame.with_row_index(ROW).filter(pl.col(ROW).is_in(wanted.implode()))
+    rows = frame.with_row_index(ROW).filter(
+        pl.col(ROW).is_between(wanted.min(), wanted.max()) & pl.col(ROW).is_in(wanted.implode())
+    )
     return rows.select(named).collect(engine="streaming")
 
 

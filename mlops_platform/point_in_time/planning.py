@@ -1,6 +1,6 @@
 """Deciding how a view is read: once, twice, or in chunks; with the keys pushed into the reader or not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -9,7 +9,7 @@ import polars as pl
 from mlops_platform.point_in_time.candidates import Candidates
 from mlops_platform.point_in_time.errors import PointInTimeError
 from mlops_platform.point_in_time.memory import used_bytes
-from mlops_platform.point_in_time.view_frame import ViewFrame
+from mlops_platform.point_in_time.view_frame import ViewFrame, schema_of
 
 Way = Literal["one pass", "two passes", "chunks"]
 
@@ -19,6 +19,8 @@ _SMALL_ROWS = 100_000
 _SMALL_BYTES = 128 * 2**20
 _GATHER_BYTES = 512 * 2**20
 _LEAST = 64 * 2**20
+# Measured: what the order and the choice of one entity row take while one view is joined.
+ENTITY_BYTES = 130
 _TIMES_BYTES = 40  # two times, key number, position and key
 _SAMPLES, _SAMPLE = 6, 1_000
 # Telling the reader which keys to decode pays where at most this share of the rows has one of them.
@@ -68,14 +70,14 @@ def choose_plan(candidates: Candidates, budget: int) -> Plan:
         budget: Bytes that the whole process may use.
 
     Returns:
-        The plan. Only views that can be read again alike (`ViewFrame.identity`) are ever read more than once.
+        The plan. Only views that can be read again alike (`ViewFrame.unchanged`) are ever read more than once.
     """
     view = candidates.view
-    if view.identity is None:
+    if view.unchanged is None:
         return Plan(way="one pass", why="its rows may not come alike a second time, so they are read once, whole")
-    rows, widths = int(view.frame.select(pl.len()).collect().item()), _widths(view)
-    width = sum(widths.values()) + _TIMES_BYTES
-    room = max(_LEAST, budget - used_bytes() - int(candidates.asked.rows.height * width))
+    rows, widths = int(view.frame.select(pl.len()).collect().item()), stored_widths(view.frame, view.features)
+    width, asked = sum(widths.values()) + _TIMES_BYTES, candidates.asked.rows.height
+    room = max(_LEAST, budget - used_bytes() - int(asked * (width + ENTITY_BYTES)))
     share = _share(candidates, rows)
     selective = share <= _SELECTIVE
     why = f"{rows:,} rows of {width:,.0f} bytes, {candidates.keyed.codes.height:,} keys asked for"
@@ -93,8 +95,11 @@ def choose_plan(candidates: Candidates, budget: int) -> Plan:
 
 
 def require_room(views: Sequence[ViewFrame], height: int, budget: int) -> None:
-    """Raise PointInTimeError if the answer for so many entity rows is itself larger than the budget leaves."""
-    needed, free = height * row_bytes(views), budget - used_bytes()
+    """Raise PointInTimeError if the answer for so many entity rows is itself larger than the budget leaves.
+
+    The answer is held twice while it is turned into what was asked for.
+    """
+    needed, free = height * (2 * row_bytes(views) + ENTITY_BYTES), budget - used_bytes()
     if needed > max(free, _LEAST):
         raise PointInTimeError(
             f"the answer: {height:,} entity rows with all features take about {_gib(needed)}, and of the memory budget "
@@ -109,29 +114,31 @@ def _gib(size: float) -> str:
 
 def row_bytes(views: Sequence[ViewFrame]) -> float:
     """Return about how many bytes the features of one answered entity row take; only stored views are looked at."""
-    return 8 + sum(sum(_widths(view).values()) for view in views if view.identity is not None)
+    stored = [view for view in views if view.unchanged is not None]
+    return 8 + sum(sum(stored_widths(view.frame, view.features).values()) for view in stored)
 
 
-def _widths(view: ViewFrame) -> dict[str, float]:
-    """Bytes of a value of each feature: known of numbers and times, sampled from the first rows of the others."""
-    schema = view.frame.collect_schema()
-    widths = {column: float(_FIXED.get(schema[column].base_type(), 0)) for column in view.features}
+def stored_widths(frame: pl.LazyFrame, columns: Iterable[str]) -> dict[str, float]:
+    """Return bytes of a value of each column: known of numbers and times, sampled of the others."""
+    schema = schema_of(frame, where="view")
+    widths = {column: float(_FIXED.get(schema[column].base_type(), 0)) for column in columns}
     unknown = [column for column, width in widths.items() if not width]
     if unknown:
-        sample = view.frame.select(unknown).head(_SAMPLE).collect(engine="in-memory")
+        sample = _sample(frame.select(unknown), int(frame.select(pl.len()).collect().item()))
         widths |= {column: max(8.0, sample[column].estimated_size() / max(1, sample.height)) for column in unknown}
     return widths
 
 
 def _share(candidates: Candidates, rows: int) -> float:
-    """Share of rows, sampled in a few stretches spread over the view, that have a key asked for."""
-    keys, view = candidates.keyed, candidates.view
-    if not keys.names or rows <= _SMALL_ROWS:
+    """Share of sampled rows that the reader would keep, were it told the keys; 1 where it cannot be."""
+    keep, view = candidates.pushed(), candidates.view
+    if keep is None or rows <= _SMALL_ROWS:
         return 1.0
-    own = view.frame.select(
-        pl.col(view.keys[column]).cast(dtype, strict=False).alias(name)
-        for name, (column, dtype) in zip(keys.names, candidates.types.items(), strict=True)
-    )
-    starts = range(0, rows, rows // _SAMPLES)
-    sample = pl.concat([own.slice(start, _SAMPLE).collect(engine="in-memory") for start in starts])
-    return sample.join(keys.codes, on=keys.names, how="semi").height / sample.height
+    sample = _sample(view.frame.select(list(dict.fromkeys(view.keys.values()))), rows)
+    return sample.filter(keep).height / sample.height
+
+
+def _sample(frame: pl.LazyFrame, rows: int) -> pl.DataFrame:
+    """A few stretches of rows, spread over the frame."""
+    starts = range(0, rows, max(_SAMPLE, rows // _SAMPLES)) if rows else [0]
+    return pl.concat([frame.slice(start, _SAMPLE).collect(engine="in-memory") for start in starts])

@@ -9,6 +9,7 @@ from mlops_platform.point_in_time.asked import ROW
 from mlops_platform.point_in_time.errors import rewritten
 from mlops_platform.point_in_time.gathering import gathered
 from mlops_platform.point_in_time.memory import default_budget, used_bytes
+from mlops_platform.point_in_time.planning import stored_widths
 from mlops_platform.point_in_time.times import UTC_TIME, as_utc, in_utc, roughly_within
 from mlops_platform.point_in_time.view_frame import require_columns, schema_of
 
@@ -55,7 +56,7 @@ def between(
 def latest(
     frame: pl.LazyFrame, *, name: str, keys: Sequence[str], columns: Sequence[str], event_timestamp: str,
     known_timestamp: str | None = None, start: datetime | None = None, end: datetime | None = None,
-    identity: Callable[[], object] | None = None, memory_budget: int | None = None,
+    unchanged: Callable[[], bool] | None = None, memory_budget: int | None = None,
 ) -> pl.LazyFrame:  # fmt: skip
     """Return the newest row of each key whose event time lies in `[start, end]`.
 
@@ -71,7 +72,7 @@ def latest(
         known_timestamp: As for `between`.
         start: As for `between`.
         end: As for `between`.
-        identity: As for `ViewFrame`; with it, keys and times are read first, then only the rows that are returned.
+        unchanged: As for `ViewFrame`; with it, keys and times are read first, then only the rows that are returned.
         memory_budget: Bytes that this process may use; three quarters of what there is by default.
 
     Returns:
@@ -91,20 +92,22 @@ def latest(
     schema = whole.collect_schema()
     require_columns(keys, schema, where=name, remedy="Correct the entity's join key.")
     order = [event_timestamp] + ([known_timestamp] if known_timestamp else [])
-    if identity is None:
+    if unchanged is None:
         return _newest(whole, keys, order)
 
     def answer() -> pl.DataFrame:
-        before, height = identity(), int(frame.select(pl.len()).collect().item())
+        height = int(frame.select(pl.len()).collect().item())
         stretch = max(_LEAST_ROWS, ((memory_budget or default_budget()) - used_bytes()) // 4 // _BYTES_A_ROW)
-        found = [
-            _newest(rows(frame.with_row_index(ROW).slice(begin, stretch), [ROW, *keys]), keys, order).collect()
-            for begin in range(0, max(height, 1), stretch)
-        ]
-        newest = _newest(pl.concat(found).lazy(), keys, order).collect()
+        newest: pl.DataFrame | None = None
+        for begin in range(0, max(height, 1), stretch):
+            part = rows(frame.with_row_index(ROW).slice(begin, stretch), [ROW, *keys]).collect(engine="in-memory")
+            both = part if newest is None else pl.concat([newest, part])
+            newest = _newest(both.lazy(), keys, order).collect(engine="in-memory")
+        assert newest is not None  # there is one stretch at least
         others = {column: column for column in schema if column not in newest.columns}
-        values = gathered(frame, others, newest[ROW], height=height, widths={}, at_once=_AT_ONCE)
-        if identity() != before:
+        widths = stored_widths(frame, others)
+        values = gathered(frame, others, newest[ROW], height=height, widths=widths, at_once=_AT_ONCE)
+        if not unchanged():
             raise rewritten(name)
         return newest.with_columns(values).select(*schema)
 

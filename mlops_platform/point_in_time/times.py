@@ -14,6 +14,7 @@ UTC_TIME = pl.Datetime("us", "UTC")
 # Raw columns may be coarser (ms) or finer (ns) than a microsecond, so a bound pushed down to them is widened by this
 # much; the exact comparison happens afterwards.
 _SLACK = timedelta(milliseconds=1)
+_FIRST_NS, _LAST_NS = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 _TEXT_FORMAT = "%Y-%m-%dT%H:%M:%S%.f%:z"
 
 
@@ -74,18 +75,21 @@ def roughly_within(column: str, dtype: pl.DataType, earliest: datetime | None, l
     keep = pl.lit(True)
     if dtype != pl.Date and not isinstance(dtype, pl.Datetime):
         return keep
-    if earliest is not None and (bound := _moved(earliest, -_SLACK)) is not None:
+    if earliest is not None and (bound := _bound(earliest, -_SLACK, dtype)) is not None:
         keep = keep & (pl.col(column) >= _literal(bound, dtype))
-    if latest is not None and (bound := _moved(latest, _SLACK)) is not None:
+    if latest is not None and (bound := _bound(latest, _SLACK, dtype)) is not None:
         keep = keep & (pl.col(column) <= _literal(bound, dtype))
     return keep
 
 
-def _moved(moment: datetime, by: timedelta) -> datetime | None:
+def _bound(moment: datetime, by: timedelta, dtype: pl.DataType) -> datetime | None:
     try:
-        return in_utc(moment) + by
+        moved = in_utc(moment) + by
     except OverflowError:  # beyond year 1 or 9999: no bound is needed there
         return None
+    if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns" and not _FIRST_NS < moved < _LAST_NS:
+        return None  # a column of nanoseconds cannot reach that far
+    return moved
 
 
 def _literal(moment: datetime, dtype: pl.DataType) -> pl.Expr:

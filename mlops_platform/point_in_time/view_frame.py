@@ -11,6 +11,7 @@ from mlops_platform.point_in_time.errors import PointInTimeError
 
 KnownTime = Literal["respect", "ignore"]
 
+RESERVED = "__pit_"
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -26,8 +27,8 @@ class ViewFrame:
         event_timestamp: View column: when the row was true. Datetime, date or ISO text; no zone means UTC.
         known_timestamp: View column: when the row could be known; null means always. None if there is no such column.
         ttl: Greatest age of a row at the entity's time, inclusive. None or zero: no limit.
-        identity: Says whose rows the frame gives: equal before and after as long as it gives the same rows in the same
-            order. None: the frame may not give its rows alike a second time, so it is read once, into memory.
+        unchanged: Says whether the frame still gives the rows, in the order, that it gave when it was made. None: it
+            may not give its rows alike a second time, so it is read once, into memory.
         known_time: "respect": a row is visible only from its known time on. "ignore": known time only breaks ties.
     """
 
@@ -39,11 +40,13 @@ class ViewFrame:
     known_timestamp: str | None = None
     ttl: timedelta | None = None
     known_time: KnownTime = "respect"
-    identity: Callable[[], object] | None = None
+    unchanged: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
         if self.known_time not in ("respect", "ignore"):
             raise PointInTimeError(f"view {self.name!r}: known_time is 'respect' or 'ignore', not {self.known_time!r}")
+        if self.ttl is not None and self.ttl < timedelta(0):
+            raise PointInTimeError(f"view {self.name!r}: required is a ttl of zero or more, or None; found {self.ttl}.")
 
 
 def schema_of(frame: pl.LazyFrame, *, where: str) -> pl.Schema:
@@ -53,7 +56,8 @@ def schema_of(frame: pl.LazyFrame, *, where: str) -> pl.Schema:
         PointInTimeError: The rows behind the frame cannot be opened (no such file, a damaged table).
     """
     try:
-        return frame.collect_schema()
+        # Of a copy: a frame that was once asked for its schema no longer lets predicates through to its files.
+        return frame.clone().collect_schema()
     except (OSError, pl.exceptions.PolarsError) as found:
         raise PointInTimeError(f"{where}: its rows cannot be opened: {found}") from found
 
@@ -103,6 +107,8 @@ def _common_type(left: pl.DataType, right: pl.DataType) -> pl.DataType | None:
     if left in _TEXT and right in _TEXT:
         return pl.String()
     if left.is_integer() and right.is_integer():
+        if pl.Int128 in (left, right):
+            return pl.Int128()
         # An unsigned value beyond Int64 becomes null in the cast, and so matches nothing: no signed one equals it.
         return pl.UInt64() if left.is_unsigned_integer() and right.is_unsigned_integer() else pl.Int64()
     return None
@@ -121,12 +127,20 @@ def check_columns(view: ViewFrame) -> pl.Schema:
         [*view.keys.values(), *view.features, *times], schema, where=where,
         remedy="The source has lost or never had it: correct the source, its field mapping or the view's schema.",
     )  # fmt: skip
+    reserved = [column for column in schema if column.startswith(RESERVED)]
+    if reserved:
+        raise PointInTimeError(f"{where}: names that begin with {RESERVED!r} are used by the join; found {reserved}.")
     return schema
 
 
 def check_outputs(entity_schema: pl.Schema, outputs: Sequence[tuple[str, str]]) -> None:
     """Raise PointInTimeError if two of the (view, output column) pairs, or one and the entity frame, share a name."""
     owner = dict.fromkeys(entity_schema, "the entity frame")
+    for view, output in [("the entity frame", column) for column in entity_schema] + list(outputs):
+        if output.startswith(RESERVED):
+            raise PointInTimeError(
+                f"{view}: names that begin with {RESERVED!r} are used by the join; found {output!r}. Rename it."
+            )
     for view, output in outputs:
         if output in owner:
             raise PointInTimeError(

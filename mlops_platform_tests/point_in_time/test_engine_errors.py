@@ -1,6 +1,7 @@
 """What the engine refuses: each error names the view, the column, what was found, and the remedy."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -59,3 +60,20 @@ def test_name_used_twice_is_an_error() -> None:
 def test_unknown_known_time_is_an_error() -> None:
     with pytest.raises(PointInTimeError, match="known_time is 'respect' or 'ignore', not 'maybe'"):
         facts({"event": T, "x": 1}, known_time="maybe")
+
+
+@pytest.mark.parametrize("name", ["__pit_row", "__pit_key_0", "__pit_event"])
+def test_names_that_the_join_uses_are_an_error(name: str) -> None:
+    view = facts({"event": T, "x": 1})
+    asked = pl.LazyFrame({"k": [1], "at": [T]})
+    with pytest.raises(PointInTimeError, match=f"names that begin with '__pit_' are used by the join.*{name}"):
+        join_as_of(asked.with_columns(pl.lit(1).alias(name)), [view], event_timestamp="at")
+    with pytest.raises(PointInTimeError, match=f"names that begin with '__pit_' are used by the join.*{name}"):
+        join_as_of(asked, [replace(view, features={"x": name})], event_timestamp="at")
+    with pytest.raises(PointInTimeError, match=f"names that begin with '__pit_' are used by the join.*{name}"):
+        join_as_of(asked, [replace(view, frame=view.frame.with_columns(pl.lit(1).alias(name)))], event_timestamp="at")
+
+
+def test_a_negative_ttl_is_an_error() -> None:
+    with pytest.raises(PointInTimeError, match="required is a ttl of zero or more, or None; found -1 day"):
+        facts({"event": T, "x": 1}, ttl=timedelta(days=-1))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_platform.point_in_time import PointInTimeError, ViewFrame, join_as_of, latest
-from mlops_platform.point_in_time.engine import join_in_parts, plans
+from mlops_platform.point_in_time.engine import _Join, join_in_parts, plans
 from mlops_platform.point_in_time.planning import Plan
 from mlops_platform_tests.point_in_time.oracle import cases, oracle
 
@@ -40,7 +40,7 @@ def in_files(view: ViewFrame, folder: Path, sorted_by: str, files: int) -> tuple
         old.unlink()
     for number in range(files):
         rows.slice(number * size, size).write_parquet(folder / f"{number}.parquet", row_group_size=2)
-    return replace(view, frame=pl.scan_parquet(folder / "*.parquet"), identity=lambda: 0), rows.to_dicts()
+    return replace(view, frame=pl.scan_parquet(folder / "*.parquet"), unchanged=lambda: True), rows.to_dicts()
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
@@ -66,7 +66,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> ViewFrame:
     ).write_parquet(path)
     return ViewFrame(
         name="many", frame=pl.scan_parquet(path), keys={"k": "k"}, features={"x": "x", "y": "y"},
-        event_timestamp="event", known_timestamp="known", identity=lambda: path.stat().st_mtime_ns,
+        event_timestamp="event", known_timestamp="known", unchanged=lambda: True,
     )  # fmt: skip
 
 
@@ -117,9 +117,10 @@ def test_an_answer_larger_than_the_budget_is_refused_before_anything_is_read(man
     "plan", [None, Plan(way="two passes"), Plan(way="chunks")], ids=["chosen", "two passes", "chunks"]
 )
 def test_rows_written_anew_while_they_are_read_are_an_error(many: ViewFrame, plan: Plan | None) -> None:
-    looks = iter(range(9))
-    with pytest.raises(PointInTimeError, match="view 'many': its rows were written anew while they were read"):
-        join_as_of(asking(3), [replace(many, identity=lambda: next(looks))], event_timestamp="at", plan=plan).collect()
+    with pytest.raises(PointInTimeError, match="view 'many': its rows were written anew since"):
+        join_as_of(
+            asking(3), [replace(many, unchanged=iter([True, False]).__next__)], event_timestamp="at", plan=plan
+        ).collect()
 
 
 def test_latest_in_two_passes_equals_latest_in_one(many: ViewFrame) -> None:
@@ -130,5 +131,45 @@ def test_latest_in_two_passes_equals_latest_in_one(many: ViewFrame) -> None:
         ).collect()  # fmt: skip
 
     assert newest().height == 40_000
-    assert newest(identity=lambda: 0).equals(newest())
-    assert newest(identity=lambda: 0, memory_budget=1).equals(newest())
+    assert newest(unchanged=lambda: True).equals(newest())
+    assert newest(unchanged=lambda: True, memory_budget=1).equals(newest())
+
+
+@pytest.mark.parametrize("stored", [pl.Int64, pl.Int32, pl.UInt64])
+@pytest.mark.parametrize("features", [True, False])
+def test_keys_and_times_are_told_to_the_reader(tmp_path: Path, stored: Any, features: bool) -> None:
+    """Also of another width, and after the frame was asked for its schema; no filter is left above the scan."""
+    rows = pl.select(k=pl.int_range(1_000).cast(stored), event=pl.lit(START), x=pl.int_range(1_000))
+    rows.write_parquet(tmp_path / "rows.parquet")
+    view = ViewFrame(
+        name="v", frame=pl.scan_parquet(tmp_path / "rows.parquet"), keys={"k": "k"}, features={"x": "x"},
+        event_timestamp="event", unchanged=lambda: True,
+    )  # fmt: skip
+    asked = pl.LazyFrame({"k": [7, -1], "at": [START, START]})
+    join = _Join(asked, [view], "at")
+    [candidates] = join.candidates(join.asked())
+    read = candidates.read(features=features, push_keys=True)
+    said = read.explain()
+    assert "SELECTION" in said and "FILTER" not in said
+    assert read.collect()["__pit_key_0"].to_list() == [7]
+    assert join_as_of(asked, [view], event_timestamp="at").collect()["x"].to_list() == [7, None]
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+@pytest.mark.parametrize("order", [[1.0, float("nan")], [float("nan"), 1.0]])
+def test_a_key_that_is_no_number_matches_nothing(plan: Plan, order: list[float]) -> None:
+    view = ViewFrame(
+        name="v", frame=pl.LazyFrame({"k": order, "event": [START] * 2, "x": order}), keys={"k": "k"},
+        features={"x": "x"}, event_timestamp="event",
+    )  # fmt: skip
+    asked = pl.LazyFrame({"k": [float("nan"), 1.0, -0.0], "at": [START] * 3})
+    assert join_as_of(asked, [view], event_timestamp="at", plan=plan).collect()["x"].to_list() == [None, 1.0, None]
+
+
+def test_a_column_of_nanoseconds_is_compared_with_times_that_it_cannot_hold() -> None:
+    rows = pl.LazyFrame({"k": [1], "event": pl.Series([START]).cast(pl.Datetime("ns", "UTC")), "x": [1]})
+    view = ViewFrame(
+        name="v", frame=rows, keys={"k": "k"}, features={"x": "x"}, event_timestamp="event", ttl=timedelta(days=365_000)
+    )
+    asked = pl.LazyFrame({"k": [1, 1], "at": [START, datetime(2900, 1, 1, tzinfo=UTC)]})
+    assert join_as_of(asked, [view], event_timestamp="at").collect()["x"].to_list() == [1, 1]

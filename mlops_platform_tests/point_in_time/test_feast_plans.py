@@ -65,24 +65,47 @@ def test_a_budget_that_is_no_size_is_an_error(open_store: Any, stats: Any, ask: 
         ask(open_store(stats(), memory_budget="a lot"))
 
 
-def test_parquet_written_anew_while_it_is_read_is_an_error(
-    tmp_path: Path, open_store: Any, stats: Any, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+def test_parquet_written_anew_since_the_retrieval_was_made_is_an_error(
+    tmp_path: Path, open_store: Any, stats: Any, ask: Callable[..., Any]
 ) -> None:
-    """The file is replaced, by the same rows, between the first look and the last."""
-    from mlops_platform.point_in_time import engine
+    store, file = open_store(stats("data/stats.parquet")), tmp_path / "data" / "stats.parquet"
+    job = ask(store)
+    rows = pl.read_parquet(file)
+    draft = file.with_name("draft")
+    pl.concat([rows, rows]).write_parquet(draft)
+    draft.rename(file)
+    for run in (job.to_polars, lambda: job.persist(_file(tmp_path / "saved.parquet"))):
+        with pytest.raises(PointInTimeError, match="view 'stats': its rows were written anew since"):
+            run()
+    assert not (tmp_path / "saved.parquet").exists()
+    assert ask(store).to_polars().height == 5
 
-    job = ask(open_store(stats("data/stats.parquet")))
-    choose, file = engine.choose_plan, tmp_path / "data" / "stats.parquet"
 
-    def replaced(*given: Any) -> Any:
-        pl.read_parquet(file).write_parquet(file)
-        return choose(*given)
+def _file(path: Path) -> Any:
+    from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 
-    monkeypatch.setattr(engine, "choose_plan", replaced)
-    with pytest.raises(PointInTimeError, match="view 'stats': its rows were written anew while they were read"):
-        job.to_polars()
-    monkeypatch.undo()
-    assert job.to_polars().height == 5
+    return SavedDatasetFileStorage(str(path))
+
+
+@pytest.mark.parametrize("name", ["a[1].parquet", "a?.parquet", "f[1]"])
+def test_a_path_is_no_pattern(
+    tmp_path: Path, open_store: Any, stats: Any, ask: Callable[..., Any], stats_rows: pl.DataFrame, name: str
+) -> None:
+    """Beside what the name would match, were it one."""
+    for each, trips in ((name, 7), (name.replace("[1]", "1").replace("?", "1"), 9)):
+        path = tmp_path / "data" / each
+        if path.suffix != ".parquet":
+            path.mkdir()
+            path = path / "rows.parquet"
+        stats_rows.with_columns(trips=pl.lit(trips)).write_parquet(path)
+    found = ask(open_store(stats(f"data/{name}", delta=False))).to_polars()
+    assert set(found["trips"].drop_nulls()) == {7}
+
+
+def test_an_answer_without_rows_has_one_chunk(open_store: Any, stats: Any, ask: Callable[..., Any]) -> None:
+    none = pl.DataFrame(schema={"driver_id": pl.Int64, "event_timestamp": pl.Datetime("us", "UTC")})
+    table = ask(open_store(stats()), none).to_arrow()
+    assert {column.num_chunks for column in table.columns} == {1}
 
 
 def test_a_ttl_and_a_budget_change_no_answer(open_store: Any, stats: Any, ask: Callable[..., Any]) -> None:
