@@ -58,7 +58,7 @@ def test_changed_code_and_software_are_named(made: Home, monkeypatch: pytest.Mon
         found = real(*references)
         if "mlops_platform.training.program.fit:train" not in references:
             return found
-        return replace(found, modules={"m": "sha256:0"}, distributions={**found.distributions, "torch": "99"})
+        return replace(found, parts={"m:f": "sha256:0"}, distributions={**found.distributions, "torch": "99"})
 
     monkeypatch.setattr(standing, "closure", changed)
     found = {each.station: each for each in standings(PROJECT, made)}
