@@ -76,6 +76,14 @@ def materialize(
     raise typer.Exit(show_run(context.project(), context.home(), select, quiet=quiet).exit_code)
 
 
+@app.command(epilog="Example: mlops plan --select 'group:features'")
+def plan(select: Annotated[str, typer.Option(help="Dagster's asset selection.")] = "*", as_json: Json = False) -> None:
+    """Tell what a run would do and why, without running it."""
+    from mlops_platform.cli.plan import show_plan
+
+    show_plan(context.project(), context.home(), select, as_json=as_json)
+
+
 @app.command(epilog="Example: mlops why p-0123456789abcdef    or: mlops why latest")
 def why(
     prediction: Annotated[str, typer.Argument(help="A prediction's id, or: latest", metavar="PREDICTION_ID")],
@@ -85,6 +93,17 @@ def why(
     from mlops_platform.cli.why_tree import show_why
 
     show_why(context.project(), context.home(), prediction, as_json=as_json)
+
+
+@app.command(epilog="Example: mlops why-ran flight_delay/checkpoint")
+def why_ran(
+    asset: Annotated[str, typer.Argument(help="A station: flight_delay/dataset, or with its project.")],
+    as_json: Json = False,
+) -> None:
+    """Tell which part of a station's key changed when it last ran, or that nothing did."""
+    from mlops_platform.cli.why_ran import show_why_ran
+
+    show_why_ran(context.project(), context.home(), asset, as_json=as_json)
 
 
 @app.command(epilog="Example: mlops status --runs 10")

@@ -166,7 +166,7 @@ def _outcome(result: "dg.ExecuteInProcessResult", stations: list[str], finished:
     return Run(
         run_id=result.run_id, finished=tuple(finished), failures=failures, checks=len(checks),
         not_reached=tuple(station for station in stations if station not in tried),
-        red=tuple(_red(check) for check in checks if not check.passed),
+        red=tuple(red_check(check) for check in checks if not check.passed),
     )  # fmt: skip
 
 
@@ -183,7 +183,8 @@ def _failures(events: Iterable[Any]) -> Iterable[Failure]:
             yield Failure(step=event.step_key.replace("__", "/"), message=name + said)
 
 
-def _red(check: "dg.AssetCheckEvaluation") -> RedCheck:
+def red_check(check: "dg.AssetCheckEvaluation") -> RedCheck:
+    """A check that did not pass, as people read it."""
     figures = {name: _figure(found.value) for name, found in check.metadata.items()}
     return RedCheck(
         station="/".join(check.asset_key.path), name=check.check_name, severity=check.severity.value,

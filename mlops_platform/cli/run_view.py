@@ -11,6 +11,7 @@ from rich.progress import SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from mlops_platform.cli.context import console, plural
 from mlops_platform.cli.execution import Graph, RedCheck, Run
+from mlops_platform.cli.pruning import standing_run
 from mlops_platform.cli.terminal import own_terminal
 from mlops_platform.cli.words import station_name
 from mlops_platform.resources.home import Home
@@ -68,16 +69,33 @@ class StationLines:
 
 
 def show_run(project: Project, home: Home, selection: str, *, quiet: bool = False) -> Run:
-    """Materializes a selection, printing lines as it goes and the end."""
+    """Materializes a selection, printing lines as it goes and the end; where all of it stands, nothing is launched."""
     home.prepare()
-    graph = Graph.load(project)
+    return show_graph_run(Graph.load(project), home, selection, quiet=quiet)
+
+
+def show_graph_run(graph: Graph, home: Home, selection: str, *, quiet: bool = False) -> Run:
+    """What ``show_run`` does, on definitions that are loaded."""
     keys = graph.select(selection)
     begun = time.perf_counter()
+    standing = standing_run(graph, home, keys)
+    if standing is not None:
+        show_standing(console(), standing, len(keys))
+        return standing
     log = home.root / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
     with own_terminal(log) as shown, StationLines(None if quiet else shown, graph) as lines:
         run = graph.run(home, keys, lines)
     show_end(console(), run, time.perf_counter() - begun, log=str(log))
     return run
+
+
+def show_standing(shown: Console, run: Run, stations: int) -> None:
+    """Prints that nothing had to be launched, and what is red of what stands."""
+    for check in run.red:
+        shown.print(red_line(check), soft_wrap=True)
+    checks = f"{plural(run.checks, 'check')}, {len(run.red)} red" if run.checks else "no checks"
+    verb = "stands" if stations == 1 else "stand"
+    shown.print(f"nothing to do: {plural(stations, 'station')} {verb}; {checks}", style="bold")
 
 
 def show_end(shown: Console, run: Run, seconds: float, *, indent: str = "", log: str = "") -> None:

@@ -44,7 +44,8 @@ def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinitio
         return stations.make(
             context,
             kind="registered_model",
-            code=("mlops_platform.registry.package:write_package", "mlops_platform.registry.versions:register"),
+            code=("mlops_platform.registry.package:write_package", "mlops_platform.registry.package:package_agrees",
+                  "mlops_platform.registry.versions:register"),
             config={"name": name, "service": model.feature_service},
             inputs={"checkpoint": checkpoint.manifest.digest, "dataset": dataset.manifest.digest,
                     "evaluation": evaluation.manifest.digest},
@@ -164,7 +165,7 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         return stations.make(
             context,
             kind="champion",
-            code=("mlops_platform.registry.promotion:decide",),
+            code=("mlops_platform.registry.promotion:decide", "mlops_platform.registry.promotion:carry_out"),
             config={"model": model.name},
             inputs={"verdict": gate.digest, "registered_model": registered.digest,
                     "history": history.head_before(gate.digest)},

@@ -8,11 +8,12 @@ import json
 import os
 import shutil
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlops_platform.errors import CorruptArtifactError, MissingArtifactError
-from mlops_platform.manifest import Manifest, digest_file
+from mlops_platform.manifest import Manifest, Recipe, canonical_json, digest_file, digest_of
 from mlops_platform.resources.home import Home
 
 MANIFEST = "manifest.json"
@@ -178,12 +179,40 @@ class ArtifactStore:
         whole = all((artifact.folder / name).is_file() for name in artifact.manifest.files)
         return artifact if whole else None
 
+    def recipe(self, key: str) -> Recipe | None:
+        """The recipe of a key, if something was made by it here; what it gave may be gone."""
+        path = self._recipe(key)
+        if not path.is_file():
+            return None
+        entry = json.loads(path.read_bytes())
+        if "made_from" in entry:
+            return Recipe(**{**entry["made_from"], "functions": tuple(entry["made_from"]["functions"])})
+        manifest = self._folder(entry["kind"], entry["digest"]) / MANIFEST
+        found = Manifest.from_json(manifest.read_bytes(), source=str(manifest)).recipe if manifest.is_file() else None
+        return found if found is not None and found.key == key else None
+
+    def keep_code(self, parts: Mapping[str, str]) -> None:
+        """Keeps what the code of a recipe consists of, so that a later difference has a name."""
+        path = self._code(digest_of(dict(parts)))
+        if not path.is_file():
+            write_whole(path, canonical_json(dict(parts)))
+
+    def code(self, digest: str) -> dict[str, str] | None:
+        """The parts of a recipe's code, by name; None where they were not kept."""
+        path = self._code(digest)
+        return json.loads(path.read_bytes()) if path.is_file() else None
+
     def _remember(self, manifest: Manifest) -> None:
-        entry = {"kind": manifest.kind, "digest": manifest.digest, "recipe": manifest.recipe.key}
+        # The artifact may have been there, with the recipe that gave it first in its manifest: so ours is kept here.
+        entry = {"kind": manifest.kind, "digest": manifest.digest, "recipe": manifest.recipe.key,
+                 "made_from": asdict(manifest.recipe)}  # fmt: skip
         write_whole(self._recipe(manifest.recipe.key), json.dumps(entry).encode(), replace=True)
 
     def _folder(self, kind: str, digest: str) -> Path:
         return self.root / kind / digest.removeprefix("sha256:")
+
+    def _code(self, digest: str) -> Path:
+        return self.root / "code" / f"{digest.removeprefix('sha256:')}.json"
 
     def _recipe(self, key: str) -> Path:
         return self.root / "recipes" / f"{key.removeprefix('sha256:')}.json"

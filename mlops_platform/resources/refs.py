@@ -1,13 +1,50 @@
 """What each station made last: the small, replaced files through which one station finds another's artifact."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mlops_platform.errors import MissingArtifactError
-from mlops_platform.manifest import Manifest
+from mlops_platform.manifest import Manifest, Recipe
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore, write_whole
 from mlops_platform.resources.home import Home
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One time that a station was asked for its artifact.
+
+    Attributes:
+        recipe: Key of the recipe by which.
+        before: Key of the recipe before; None where there was none.
+        hit: Whether an earlier artifact was taken.
+        because: Why an artifact of this very recipe could not be taken.
+        run_id: Of the Dagster run.
+        at: When, ISO 8601 in UTC.
+    """
+
+    recipe: str
+    before: str | None
+    hit: bool
+    because: str | None
+    run_id: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What is known of why a station stands for what it does.
+
+    Attributes:
+        last: When it was asked last.
+        made: When it last worked; None where it never did since this is recorded.
+    """
+
+    last: Asked
+    made: Asked | None
 
 
 class Refs:
@@ -17,22 +54,56 @@ class Refs:
         self.home = home
         self.store = ArtifactStore(home)
 
-    def write(self, manifest: Manifest) -> None:
-        """Points the station at an artifact."""
-        entry = {"kind": manifest.kind, "digest": manifest.digest, "at": datetime.now(UTC).isoformat()}
+    def write(self, manifest: Manifest, recipe: str = "", *, hit: bool = False, because: str | None = None,
+              run_id: str = "") -> None:  # fmt: skip
+        """Points the station at an artifact.
+
+        Args:
+            manifest: The artifact's.
+            recipe: Key of the recipe that it was asked by; empty for the manifest's.
+            hit, because, run_id: As of ``Asked``.
+        """
+        had, now = self._entry(manifest.station), datetime.now(UTC).isoformat()
+        asked = Asked(recipe=recipe or manifest.recipe.key, before=self._last_recipe(had), hit=hit, because=because,
+                      run_id=run_id, at=now)  # fmt: skip
+        made = had.get("made") if hit else asdict(asked)
+        entry = {"kind": manifest.kind, "digest": manifest.digest, "at": now, "asked": asdict(asked), "made": made}
         write_whole(self._path(manifest.station), json.dumps(entry).encode(), replace=True)
 
     def forget(self, station: str) -> None:
-        """The station stands for nothing until it is written again."""
-        self._path(station).unlink(missing_ok=True)
+        """The station stands for nothing until it is written again; what is known of why it ran stays."""
+        had = self._entry(station)
+        if had:
+            before = self._last_recipe(had)
+            entry = {**had, "kind": None, "digest": None, "asked": had.get("asked") or {"recipe": before}}
+            write_whole(self._path(station), json.dumps(entry).encode(), replace=True)
 
     def find(self, station: str) -> Artifact | None:
         """The station's artifact; None where it was never materialized."""
-        path = self._path(station)
-        if not path.is_file():
+        entry = self._entry(station)
+        return self.store.open(entry["kind"], entry["digest"]) if entry.get("digest") else None
+
+    def story(self, station: str) -> Story | None:
+        """Why the station stands for what it does, as far as that was recorded."""
+        entry = self._entry(station)
+        if not entry.get("digest") or "asked" not in entry:
             return None
-        entry = json.loads(path.read_bytes())
-        return self.store.open(entry["kind"], entry["digest"])
+        return Story(last=Asked(**entry["asked"]), made=Asked(**entry["made"]) if entry["made"] else None)
+
+    def recipe(self, station: str) -> Recipe | None:
+        """The recipe that the station was asked by last."""
+        key = self._last_recipe(self._entry(station))
+        return self.store.recipe(key) if key else None
+
+    def _entry(self, station: str) -> dict[str, Any]:
+        path = self._path(station)
+        return json.loads(path.read_bytes()) if path.is_file() else {}
+
+    def _last_recipe(self, entry: Mapping[str, Any]) -> str | None:
+        if entry.get("asked"):
+            return entry["asked"]["recipe"]
+        # A home of before recipes were recorded here: the artifact knows which one gave it first.
+        return self.store.open(entry["kind"], entry["digest"]).manifest.recipe.key if entry.get("digest") else None
 
     def read(self, station: str) -> Artifact:
         """The station's artifact.
@@ -51,7 +122,9 @@ class Refs:
 
     def stations(self) -> list[str]:
         """Asset keys, joined by slashes, of every station ever materialized here."""
-        return sorted(p.relative_to(self.home.refs).with_suffix("").as_posix() for p in self.home.refs.rglob("*.json"))
+        paths = self.home.refs.rglob("*.json")
+        stations = sorted(path.relative_to(self.home.refs).with_suffix("").as_posix() for path in paths)
+        return [station for station in stations if self._entry(station).get("digest")]
 
     def _path(self, station: str) -> Path:
         return self.home.refs / f"{station}.json"

@@ -1,20 +1,32 @@
 """The door to source code: which of it decides what a station does, found in the syntax tree, never by importing.
 
-The closure of a function is the module that holds it and every module of the project's own packages that this one
-imports, directly or not. Comments, docstrings and layout do not count. Other distributions count by their version.
+The closure of a function is every function, class and constant of the project's own packages that it refers to,
+directly or through others, across modules. Comments, docstrings, layout and the text of annotations do not count; nor
+does what nothing refers to. What it refers to in other distributions counts by their versions.
+
+Where names do not tell, more counts rather than less:
+
+- A class counts whole, its bases too. What an annotation names is followed, since its methods are called on the value.
+- What a module does when it is loaded, beside binding names, counts with all that loads it: calls, loops, ``try``, and
+  definitions under a decorator that may register them, or with keywords of a class.
+- A module counts whole where code that counts uses ``globals()``, ``eval``, ``import_module`` and the like, or
+  ``getattr`` with a computed name; where it is handed on as a value; where a name cannot be found in it, or may come
+  from ``import *`` or a module's own ``__getattr__``.
+
+Not seen: registration by mere subclassing (``__init_subclass__``), side effects of calls whose result is assigned to a
+name that nothing refers to, and functions named in strings, which a station lists among its references.
 """
 
-import ast
 import importlib.metadata
-import importlib.util
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from mlops_platform.manifest import digest_bytes, digest_of
+from mlops_platform.manifest import digest_of
+from mlops_platform.resources.reach import Reach, Seen
+from mlops_platform.resources.references import resolve
+
+__all__ = ["SourceClosure", "closure", "git_revision", "resolve"]
 
 _PLATFORM = "mlops_platform"
 _DISTRIBUTIONS = {
@@ -30,82 +42,38 @@ class SourceClosure:
     """The source behind a station.
 
     Attributes:
-        modules: Digest of each module's syntax, by name.
-        distributions: Version of each distribution that those modules import.
+        parts: Digest of each function, class and constant in it, by ``package.module:name``; what a module does when it
+            is loaded is ``package.module:<module>``.
+        distributions: Version of each distribution that these refer to.
     """
 
-    modules: dict[str, str]
+    parts: dict[str, str]
     distributions: dict[str, str]
 
     @property
     def digest(self) -> str:
-        """Digest of the modules together."""
-        return digest_of(self.modules)
+        """Digest of the parts together."""
+        return digest_of(self.parts)
+
+
+_found: dict[tuple[str, ...], tuple[Seen, SourceClosure]] = {}
 
 
 def closure(*references: str) -> SourceClosure:
-    """The source closure of functions named ``package.module:name``."""
-    waiting = [reference.partition(":")[0] for reference in references]
-    own = frozenset({_PLATFORM} | {module.partition(".")[0] for module in waiting})
-    modules: dict[str, str] = {}
-    foreign: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name in modules:
-            continue
-        path = _source(name)
-        if path is None:
-            continue
-        digest, imports = _read(path, path.stat().st_mtime_ns, name)
-        modules[name] = digest
-        waiting += [found for found in imports if found.partition(".")[0] in own]
-        # Importing a module runs the packages above it.
-        waiting += [name.rpartition(".")[0]] if "." in name else []
-        foreign |= {found.partition(".")[0] for found in imports} - own - set(sys.stdlib_module_names)
+    """The source closure of functions named ``package.module:name``; found again at once while no file changed."""
+    held = _found.get(references)
+    if held is not None and held[0].holds():
+        return held[1]
+    own = frozenset({_PLATFORM} | {reference.partition(":")[0].partition(".")[0] for reference in references})
+    reach = Reach(own)
+    for reference in references:
+        module, _, name = reference.partition(":")
+        reach.refer(module, name)
+    parts, foreign = reach.finish()
     versions = {name: version for name in sorted(foreign) if (version := _version(name)) is not None}
-    return SourceClosure(dict(sorted(modules.items())), versions)
-
-
-def _source(module: str) -> Path | None:
-    root, *parts = module.split(".")
-    spec = importlib.util.find_spec(root)
-    if spec is None:
-        return None
-    if not parts and spec.origin is not None:
-        return Path(spec.origin)
-    # A namespace package has several folders and no __init__.py.
-    for folder in spec.submodule_search_locations or ():
-        base = Path(folder).joinpath(*parts)
-        for candidate in (base / "__init__.py", base.with_suffix(".py")):
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-@cache
-def _read(path: Path, _modified: int, module: str) -> tuple[str, tuple[str, ...]]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    imports = tuple(sorted(set(_imports(tree, package))))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if documented and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            body[0] = ast.Pass()
-    return digest_bytes(ast.dump(tree).encode()), imports
-
-
-def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".")
-            above = parts[: len(parts) - node.level + 1] if node.level else []
-            origin = ".".join([*above, *([node.module] if node.module else [])])
-            yield origin
-            # ``from package import name`` may name a module of the package.
-            yield from (f"{origin}.{alias.name}" for alias in node.names)
+    found = SourceClosure(dict(sorted(parts.items())), versions)
+    _found[references] = reach.seen, found
+    return found
 
 
 @cache
@@ -115,12 +83,6 @@ def _version(package: str) -> str | None:
     except importlib.metadata.PackageNotFoundError:
         owners = importlib.metadata.packages_distributions().get(package)
         return importlib.metadata.version(owners[0]) if owners else None
-
-
-def resolve(reference: str) -> Any:
-    """Imports what a reference ``package.module:name`` names."""
-    module, _, name = reference.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 @cache

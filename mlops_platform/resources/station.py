@@ -20,10 +20,11 @@ from mlops_platform.manifest import Manifest, Produced, Recipe, TableRef, digest
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore, write_whole
 from mlops_platform.resources.databases import held_open
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.memo import look
 from mlops_platform.resources.mlflow import MlflowDoor, MlflowResource, Tracked
 from mlops_platform.resources.reaper import reap
 from mlops_platform.resources.refs import Refs
-from mlops_platform.resources.source_code import closure, git_revision
+from mlops_platform.resources.source_code import git_revision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,20 +154,17 @@ class Stations(dg.ConfigurableResource):
         station = "/".join(context.asset_key.path)
         _tell(Progress(station=station))
         begun = time.perf_counter()
-        source = closure(*code)
-        recipe = Recipe(
-            station=station, functions=code, code=source.digest, config=dict(config),
-            software={**source.distributions, **(software or {})}, inputs=dict(inputs),
-        )  # fmt: skip
         refs = Refs(self.home)
-        found = None if redo else self.store.find(recipe.key)
-        if outside and found is not None:
-            last = refs.find(station)
-            found = found if last is not None and last.manifest.digest == found.manifest.digest else None
-        if outside and found is None:
-            refs.forget(station)
-        artifact = found or self._work(context, kind, recipe, work, begun)
-        refs.write(artifact.manifest)
+        looked = look(refs, station, code=code, config=config, inputs=inputs, software=software, redo=redo,
+                      outside=outside)  # fmt: skip
+        found = looked.found
+        if found is None:
+            refs.store.keep_code(looked.parts)
+            if outside:
+                refs.forget(station)
+        artifact = found or self._work(context, kind, looked.recipe, work, begun)
+        refs.write(artifact.manifest, looked.recipe.key, hit=found is not None, because=looked.because,
+                   run_id=context.run.run_id)  # fmt: skip
         seconds = time.perf_counter() - begun
         told = {name: _readable(value) for name, value in (show(artifact) if show else {}).items()}
         metadata = {**told, **_metadata(artifact, found is not None, seconds)}

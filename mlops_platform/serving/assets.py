@@ -20,7 +20,9 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     """The champion's answers for the next day."""
     tables = list(project.feature_columns(model))
     sources = [model.examples.source, model.examples.upcoming_source]
-    code = ("mlops_platform.serving.batch:predict", model.examples.upcoming)
+    code = ("mlops_platform.serving.batch:next_day", "mlops_platform.serving.batch:upcoming",
+            "mlops_platform.serving.batch:predict", "mlops_platform.serving.batch:log_predictions",
+            model.examples.upcoming)  # fmt: skip
 
     @dg.asset(
         key=[project.name, model.name, "predictions"],

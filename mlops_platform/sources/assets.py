@@ -53,7 +53,7 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
         return stations.make(
             context,
             kind="raw",
-            code=("mlops_platform.sources.ingest:ingest", table.times),
+            code=("mlops_platform.sources.ingest:ingest", "mlops_platform.sources.ingest:ledger", table.times),
             config=config,
             inputs=digests,
             work=work,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 PUMPS = "mlops_platform_tests.lineage.pumps.project:PROJECT"
-COMMANDS = ("demo", "land", "materialize", "why", "status", "history", "graph", "doctor", "dev")
+COMMANDS = ("demo", "land", "materialize", "plan", "why", "why-ran", "status", "history", "graph", "doctor", "dev")
 
 
 @dataclass(frozen=True)
