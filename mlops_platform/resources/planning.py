@@ -4,10 +4,12 @@ import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from mlops_platform.resources.home import Home
 from mlops_platform.resources.memo import Looked, look
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Stations
@@ -16,7 +18,17 @@ _LOG = logging.getLogger(__name__)
 
 
 class PlanningStations(Stations):
-    """Takes the place of ``Stations`` where nothing is to be done: a shell's recipe is put together and looked up."""
+    """Takes the place of ``Stations`` where nothing is to be done: a shell's recipe is put together and looked up.
+
+    Its path and environment are always given.
+    """
+
+    @property
+    def home(self) -> Home:
+        """The home that is named; a plan makes no folder."""
+        home = Home(Path(self.path), self.environment)
+        home.export()
+        return home
 
     def make(  # type: ignore[override]
         self,

@@ -56,6 +56,12 @@ def test_an_empty_home_would_run_or_fail_and_says_why(home: Home, use_home: Use)
     assert steps["feast/registry"].state == RUNS and steps["feast/registry"].why == ("it was never made",)
 
 
+def test_planning_makes_no_home(tmp_path: Path, use_home: Use) -> None:
+    home = use_home(tmp_path / "nowhere")
+    assert planned(PROJECT, home)["pump_repair/dataset"].state in (RUNS, FAILS)
+    assert not home.path.exists()
+
+
 def test_a_landed_file_would_run_its_table_and_perhaps_what_follows(pumps_copy: Home, use_home: Use) -> None:
     use_home(pumps_copy.path)
     pl.DataFrame({"pump": ["P9"]}).write_parquet(pumps_copy.landing / "readings" / "late.parquet")
