@@ -123,6 +123,7 @@ class Gate:
         confidence: Of that bound.
         resamples: Of the paired bootstrap.
         max_calibration_error: Highest expected calibration error allowed.
+        require_approval: Whether a challenger that passes waits for a person: ``mlops promote``.
     """
 
     metric: str = "roc_auc"
@@ -131,6 +132,7 @@ class Gate:
     confidence: float = 0.95
     resamples: int = 500
     max_calibration_error: float = 0.1
+    require_approval: bool = False
 
     def __post_init__(self) -> None:
         require(self.metric in METRICS, "Gate.metric", self.metric, f"one of {', '.join(METRICS)}", "choose one")
