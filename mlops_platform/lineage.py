@@ -17,7 +17,7 @@ from mlops_platform.evaluation.assets import evaluation_asset, gate_asset
 from mlops_platform.evaluation.checks import evaluation_checks
 from mlops_platform.features.assets import feast_registry_asset, feature_table_asset, online_asset
 from mlops_platform.features.checks import feature_table_checks, online_checks, registry_checks
-from mlops_platform.registry.assets import champion_asset, registered_model_asset
+from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.resources.compute import ComputeResource
 from mlops_platform.resources.mlflow import MlflowResource
@@ -48,11 +48,12 @@ def build_definitions(project: Project) -> dg.Definitions:
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[dg.define_asset_job(everything, description="The whole graph, from landing to predictions.")],
+        jobs=[dg.define_asset_job(everything, description="The whole graph, from landing to predictions."),
+              rollback_job(project)],
         sensors=[landing_sensor(project, everything)],
         resources={"stations": Stations(mlflow=mlflow), "mlflow": mlflow, "compute": ComputeResource()},
         executor=dg.in_process_executor,
-    )
+    )  # fmt: skip
 
 
 def table_assets(project: Project) -> Iterator[dg.AssetsDefinition]:

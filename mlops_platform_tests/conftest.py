@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -70,14 +70,30 @@ def use_home(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Home]:
     return use
 
 
-def _made(path: Path, project: object, through: str) -> Path:
+@pytest.fixture(scope="session")
+def two_champions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pumps: version 1 was champion and version 2 is, by the gate. Read only: use ``moved_home`` to change it."""
+    from mlops_platform_tests.lineage.pumps.variants import BETTER, POOR
+
+    return _made(tmp_path_factory.mktemp("two"), POOR, "2024-05", then=(BETTER,))
+
+
+@pytest.fixture
+def moved_home(two_champions: Path, tmp_path: Path, use_home: Callable[[Path], Home]) -> Home:
+    """A home with two champions that a test may change."""
+    use_home(tmp_path / "home")
+    return _copied(two_champions, tmp_path)
+
+
+def _made(path: Path, project: object, through: str, *, then: Sequence[object] = ()) -> Path:
     kept = {name: os.environ.get(name) for name in ("MLOPS_HOME", "DAGSTER_HOME", "MLOPS_ENV", "MLOPS_ACTOR")}
     os.environ |= {"MLOPS_ENV": "dev", "MLOPS_ACTOR": "tests"}
     home = Home(path / "home")
     try:
         land(home, project, through)
-        result = materialize(home, project)
-        assert result.success, failures(result)
+        for each in (project, *then):
+            result = materialize(home, each)
+            assert result.success, failures(result)
     finally:
         for name, value in kept.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})

@@ -16,6 +16,11 @@ app = typer.Typer(
 )  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+ModelName = Annotated[str, typer.Argument(help="Name of a model.")]
+Version = Annotated[str, typer.Option(help="Version in MLflow's registry.")]
+By = Annotated[str, typer.Option(help="Who asks; written to the history.")]
+Because = Annotated[str, typer.Option(help="Why; written to the history.")]
+Asker = Annotated[str | None, typer.Option(help="Who asks. Default: MLOPS_ACTOR, or else the account.")]
 
 
 @app.callback()
@@ -126,6 +131,46 @@ def history(
     from mlops_platform.cli.history import show_history
 
     show_history(context.project(), context.home(), model, at, as_json=as_json)
+
+
+@app.command(epilog="Example: mlops rollback flight_delay --because 'complaints since noon'")
+def rollback(
+    model: ModelName,
+    to: Annotated[str | None, typer.Option(help="Version. Default: the one that was live before.")] = None,
+    by: Asker = None,
+    because: Because = "no reason given",
+    as_json: Json = False,
+) -> None:
+    """Make an earlier champion live again; the version left is barred from automatic promotion."""
+    from mlops_platform.cli.promotion import roll_back
+
+    roll_back(context.project(), context.home(), model, to, by, because, as_json=as_json)
+
+
+@app.command(epilog="Example: mlops promote flight_delay --version 2 --by ada --because 'reviewed with the airport'")
+def promote(model: ModelName, version: Version, by: By, because: Because, as_json: Json = False) -> None:
+    """Make a version champion by a person's word; the last step where the gate requires approval."""
+    from mlops_platform.cli.promotion import promote_version
+
+    promote_version(context.project(), context.home(), model, version, by, because, as_json=as_json)
+
+
+@app.command(epilog="Example: mlops allow flight_delay --version 2 --by ada --because 'the feed is mended'")
+def allow(model: ModelName, version: Version, by: By, because: Because, as_json: Json = False) -> None:
+    """Lift the bar of a version that was rolled back; the gate may promote it again."""
+    from mlops_platform.cli.promotion import allow_version
+
+    allow_version(context.project(), context.home(), model, version, by, because, as_json=as_json)
+
+
+@app.command(epilog="Example: mlops rehearse-rollback flight_delay")
+def rehearse_rollback(
+    model: ModelName, by: Asker = None, because: Because = "A rehearsal.", as_json: Json = False
+) -> None:
+    """Roll back and forward again, look at what is live after each, and record the seconds; nothing is barred."""
+    from mlops_platform.cli import promotion
+
+    promotion.rehearse_rollback(context.project(), context.home(), model, by, because, as_json=as_json)
 
 
 @app.command(epilog="Example: mlops graph --json")

@@ -105,10 +105,10 @@ class Demo:
 
     def verdict(self, shown: Console, month: str, run: Run) -> None:
         """Prints the newest decision with its numbers, whichever way it fell."""
-        moves = PromotionHistory(self.home, self.project.name, self.model.name).moves()
-        if not moves:
+        move = PromotionHistory(self.home, self.project.name, self.model.name).newest_decision()
+        if move is None:
             return
-        move, metrics = moves[-1], self.evaluation().content["metrics"]
+        metrics = self.evaluation().content["metrics"]
         self.heading(shown, f"the verdict on the candidate, on {month}")
         names = {"candidate": "challenger", "champion": "champion", "logistic regression": "baseline"}
         columns = {name: metrics[model] for name, model in names.items() if metrics[model]}

@@ -1,5 +1,6 @@
 """``mlops history``: which version was champion when, who moved it and why."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -12,6 +13,8 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.resources.history import Move, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Project
+
+_STYLES = {"promote": "green", "rollback": "red", "found": "red", "rehearsal": "dim", "allow": "cyan"}
 
 
 def show_history(project: Project, home: Home, model: str, at: str | None, *, as_json: bool) -> None:
@@ -35,6 +38,8 @@ def show_history(project: Project, home: Home, model: str, at: str | None, *, as
         console().print(f"{model}: no decision yet in {home.root}. Materialize the graph: mlops materialize")
     else:
         console().print(moves_table(moves))
+        for line in _standing(found):
+            console().print(line, soft_wrap=True)
 
 
 def moves_table(moves: list[Move]) -> Table:
@@ -43,11 +48,25 @@ def moves_table(moves: list[Move]) -> Table:
     for name in ("when", "decision", "judged", "champion", "by", "why"):
         table.add_column(name, no_wrap=name in ("when", "champion"), overflow="fold")
     for move in moves:
-        style = "green" if move.action == "promote" else "yellow"
+        style = _STYLES.get(move.action, "yellow")
         live = f"{move.previous or 'none'} -> {move.champion or 'none'}"
-        decision = f"[{style}]{move.action}[/]"
-        table.add_row(when(move.at), decision, f"version {move.version}", live, escape(move.actor), escape(move.reason))
+        about = f"version {move.version}" if move.version else "no alias"
+        decision = f"[{style}]{'awaits' if move.awaits else move.action}[/]"
+        table.add_row(when(move.at), decision, about, live, escape(move.actor), escape(move.reason))
     return table
+
+
+def _standing(history: PromotionHistory) -> Iterator[str]:
+    """What the entries amount to now, beside who is live: who waits, who is barred, how long a rollback takes."""
+    waiting = history.awaiting()
+    if waiting is not None:
+        yield f"[yellow]version {waiting.version} awaits approval[/]"
+    for bar in history.barred().values():
+        lift = f"mlops allow {history.model} --version {bar.version} --by NAME --because TEXT"
+        yield f"[red]version {bar.version} is barred[/] since {when(bar.at)} by {escape(bar.actor)}; to lift it: {lift}"
+    rehearsed = history.rehearsed()
+    if rehearsed is not None:
+        yield f"rollback last rehearsed {when(rehearsed.at)}, took {rehearsed.seconds:.2f} s"
 
 
 def _show_live(model: str, at: datetime, move: Move | None, *, as_json: bool) -> None:

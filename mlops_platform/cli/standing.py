@@ -8,6 +8,7 @@ from mlops_platform.cli.outline import Planned, outline
 from mlops_platform.cli.words import station_name
 from mlops_platform.manifest import Manifest, Recipe, short
 from mlops_platform.resources.artifacts import MANIFEST, ArtifactStore
+from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.source_code import closure
 from mlops_platform.spec import Project, RawTable
@@ -68,9 +69,19 @@ def _reasons(project: Project, home: Home, plan: Planned, manifest: Manifest, no
     # Work on other inputs may have given equal bytes: then that recipe is remembered, and the next run finds it.
     if remembered is None or remembered.manifest.digest != manifest.digest:
         yield from _differences(recipe, asked, current)
+    if manifest.kind == "champion":
+        yield from _moved(home, plan.station, recipe)
     for found in current.values():
         if found is not None and found.station in told and told[found.station].state == STALE:
             yield f"{station_name(found.station)} {IN_TURN}"
+
+
+def _moved(home: Home, station: str, recipe: Recipe) -> Iterator[str]:
+    project, model, _ = station.split("/")
+    history = PromotionHistory(home, project, model)
+    newest = history.newest_decision()
+    if newest is not None and history.head_before(recipe.inputs["verdict"]) != recipe.inputs["history"]:
+        yield f"{newest.actor} decided since: {newest.action}, version {newest.champion} is live"
 
 
 def _differences(before: Recipe, asked: Recipe, current: Mapping[str, Manifest | None]) -> Iterator[str]:
@@ -92,10 +103,13 @@ def _current(store: ArtifactStore, manifest: Manifest, role: str, digest: str,
     It is none for files and facts, which no station made; for the champion of an evaluation, which stays a comparison
     with the champion of its day; and for the live checkpoint of predictions, which need not be the newest one.
     """
-    champion = now.get(f"{manifest.station.rpartition('/')[0]}/champion")
-    live = champion.content["checkpoint"] if champion else None
-    if role == "champion" or (manifest.kind == "predictions" and role == "checkpoint" and digest == live):
+    if role == "champion":
         return None
+    if manifest.kind == "predictions" and role == "checkpoint":
+        project, model, _ = manifest.station.split("/")
+        live = PromotionHistory(store.home, project, model).live()
+        checkpoint = live.checkpoint if live else None
+        return None if checkpoint in (None, digest) else store.open("checkpoint", checkpoint).manifest
     for path in store.root.glob(f"*/{digest.removeprefix('sha256:')}/{MANIFEST}"):
         return now.get(Manifest.from_json(path.read_bytes(), source=str(path)).station)
     return None

@@ -23,12 +23,14 @@ MARKS = {FRESH: "[green]fresh[/]", STALE: "[yellow]stale[/]", NEVER: "[dim]never
 def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> None:
     """Prints the state of a project in a home."""
     found = standings(project, home)
-    live = {model.name: PromotionHistory(home, project.name, model.name).live() for model in project.models}
+    histories = {model.name: PromotionHistory(home, project.name, model.name) for model in project.models}
+    live = {name: history.live() for name, history in histories.items()}
+    awaiting = {name: waiting.version for name, history in histories.items() if (waiting := history.awaiting())}
     last = last_runs(home, runs)
     if as_json:
         now = {name: {"version": m.champion, "checkpoint": m.checkpoint, "decided": m.at} if m else None
                for name, m in live.items()}  # fmt: skip
-        emit({"home": str(home.path), "environment": home.environment, "live": now,
+        emit({"home": str(home.path), "environment": home.environment, "live": now, "awaiting_approval": awaiting,
               "stations": [_plain(each) for each in found], "runs": last})  # fmt: skip
         return
     shown = console()
@@ -37,6 +39,9 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
         checkpoint = short(move.checkpoint or "") if move else ""
         said = f"version {move.champion}, checkpoint {checkpoint}, decided {when(move.at)} UTC" if move else "nothing"
         shown.print(f"live  {name}: {said}")
+        if name in awaiting:
+            by_whom = f"mlops promote {name} --version {awaiting[name]} --by NAME --because TEXT"
+            shown.print(f"[yellow]waits[/] {name}: version {awaiting[name]} awaits approval: {by_whom}")
     shown.print()
     shown.print(_table(found))
     _show_reasons(shown, found)

@@ -19,7 +19,7 @@ from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.mlflow import Tracked, tracked_content
 from mlops_platform.resources.station import Made, Stations
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import Gate, Model, Project
 
 
 def evaluation_asset(project: Project, model: Model) -> dg.AssetsDefinition:
@@ -46,18 +46,23 @@ def evaluation_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
         def work(folder: Path) -> Made:
             """Runs only where an evaluation is really made: what is recorded once for each belongs here."""
+            import polars as pl
+
             from mlops_platform.evaluation.evaluate import evaluate
+            from mlops_platform.evaluation.latency import milliseconds_per_row
 
             content = evaluate(folder, project=project, model=model, store=stations.store, dataset=dataset,
                                challenger=challenger, champion=champion)  # fmt: skip
             context.log.info(metric_table(content["metrics"]))
-            return Made(content=content)
+            row = pl.read_parquet(dataset.file("holdout.parquet"), n_rows=1)
+            return Made(content=content, measured={"milliseconds_per_row": milliseconds_per_row(challenger, row)})
 
         inputs = {"dataset": dataset.manifest.digest, "checkpoint": challenger.manifest.digest}
         return stations.make(
             context,
             kind="evaluation",
-            code=("mlops_platform.evaluation.evaluate:evaluate",),
+            code=("mlops_platform.evaluation.evaluate:evaluate",
+                  "mlops_platform.evaluation.latency:milliseconds_per_row"),
             config={"id": model.examples.id, "numeric": list(project.numeric_columns(model)),
                     "categories": list(model.categories), "slices": list(model.slices)},
             inputs={**inputs, "champion": champion.manifest.digest} if champion else inputs,
@@ -86,13 +91,15 @@ def gate_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         def work(folder: Path) -> Made:
             from mlops_platform.evaluation.gate import write_verdict
 
-            return Made(content=write_verdict(folder, judged, model.gate))
+            dataset = stations.store.open("dataset", judged.manifest.recipe.inputs["dataset"])
+            # What was measured stands beside the verdict: it would give equal evidence unequal digests.
+            return Made(content=write_verdict(folder, judged, dataset, model.gate), measured=_measured(judged))
 
         return stations.make(
             context,
             kind="verdict",
             code=("mlops_platform.evaluation.gate:write_verdict",),
-            config={"gate": asdict(model.gate)},
+            config={"gate": _asked(model.gate)},
             inputs={"evaluation": judged.manifest.digest},
             work=work,
             show=_show_verdict,
@@ -100,6 +107,16 @@ def gate_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         )
 
     return gate
+
+
+def _asked(gate: Gate) -> dict[str, Any]:
+    """The gate without what only the champion's station reads."""
+    return {name: value for name, value in asdict(gate).items() if name != "require_approval"}
+
+
+def _measured(artifact: Artifact) -> dict[str, Any]:
+    measured = artifact.manifest.produced.measured
+    return {name: measured[name] for name in ("milliseconds_per_row",) if name in measured}
 
 
 def _track(artifact: Artifact) -> Tracked:
@@ -117,6 +134,7 @@ def _show_evaluation(artifact: Artifact) -> dict[str, Any]:
     return {
         **metric_figures(report),
         "compared": dg.MetadataValue.md(metric_table(report["metrics"])),
+        **_measured(artifact),
         "by_slice": dg.MetadataValue.md(slice_table(report)),
         **{name: dg.MetadataValue.md(inline_picture(artifact, file)) for name, file in PICTURES.items()},
     }
@@ -127,6 +145,7 @@ def _show_verdict(artifact: Artifact) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "passed": verdict["passed"],
         "reason": verdict["reason"],
+        **_measured(artifact),
         "conditions": dg.MetadataValue.md(condition_table(verdict["conditions"])),
     }
     for other in ("baseline", "champion"):

@@ -49,17 +49,22 @@ def _of_gate(project: Project, model: Model) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(specs=specs, name=f"{project.name}__{model.name}__gate_checks")
     def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
-        verdict = stations.input(f"{project.name}/{model.name}/gate").manifest.content
-        yield from _conditions(key, verdict)
+        gate = stations.input(f"{project.name}/{model.name}/gate").manifest
+        yield from _conditions(key, gate.content, gate.produced.measured)
 
     return checks
 
 
-def _conditions(key: dg.AssetKey, verdict: Mapping[str, Any]) -> Iterator[dg.AssetCheckResult]:
+def _conditions(
+    key: dg.AssetKey, verdict: Mapping[str, Any], measured: Mapping[str, Any]
+) -> Iterator[dg.AssetCheckResult]:
     for condition in verdict["conditions"]:
         compared = verdict["against_champion"] is not None or verdict["champion_is_challenger"]
-        merely = condition["name"] == "better_than_champion" and compared
+        # A challenger that is not better, or not everywhere, is an ordinary finding; the others are faults of it.
+        merely = condition["name"] in ("better_than_champion", "no_slice_worse") and compared
         figures = {name: value for name, value in condition["figures"].items() if value is not None}
+        if condition["name"] == "fast_enough":
+            figures |= measured
         yield dg.AssetCheckResult(
             check_name=condition["name"], asset_key=key, passed=condition["passed"],
             severity=_WARN if merely else _ERROR, description=condition["reason"], metadata=figures,

@@ -17,7 +17,7 @@ from mlops_platform.evaluation.plots import Pictures, draw
 from mlops_platform.evaluation.report import Subject, build_report, compared_scores, probabilities
 from mlops_platform.manifest import Manifest, canonical_json
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
-from mlops_platform.scoring import Scorer
+from mlops_platform.scoring import PROGRAM, Scorer
 from mlops_platform.spec import Model, Project
 
 REPORT, SCORES = "report.json", "scores.parquet"
@@ -56,7 +56,8 @@ def evaluate(folder: Path, *, project: Project, model: Model, store: ArtifactSto
         challenger=challenger.manifest.digest, champion=champion.manifest.digest if champion else None,
     )  # fmt: skip
     report = build_report(subject, holdout=holdout, scores=scores, slices=model.slices, fresh=fresh, baseline=baseline)
-    return _write(folder, {**report, "champion_lacks": lacking}, scores, _epochs(challenger))
+    told = {"champion_lacks": lacking, "program_bytes": challenger.file(PROGRAM).stat().st_size}
+    return _write(folder, {**report, **told}, scores, _epochs(challenger))
 
 
 def score(holdout: pl.DataFrame, *, id_column: str, baseline: Baseline, challenger: Artifact,

@@ -9,6 +9,8 @@ from typing import Any
 import polars as pl
 
 from mlops_platform.evaluation.bootstrap import Difference, paired_difference
+from mlops_platform.evaluation.conditions import fast_enough, no_slice_worse, scores_are_sound, small_enough
+from mlops_platform.evaluation.errors import EvaluationError
 from mlops_platform.evaluation.verdict import Condition, Verdict
 from mlops_platform.manifest import canonical_json
 from mlops_platform.resources.artifacts import Artifact
@@ -18,24 +20,32 @@ Report = Mapping[str, Any]
 VERDICT = "verdict.json"
 
 
-def judge(report: Report, scores: pl.DataFrame, gate: Gate) -> Verdict:
+def judge(report: Report, scores: pl.DataFrame, gate: Gate, *, slices: pl.DataFrame | None = None,
+          milliseconds: float | None = None) -> Verdict:  # fmt: skip
     """Judges a challenger.
 
     Args:
         report: An evaluation's ``report.json``.
         scores: Its ``scores.parquet``: ``label``, ``challenger``, ``baseline``, ``champion`` [N].
         gate: The declared conditions.
+        slices: The columns that have a margin [N], in the order of the scores.
+        milliseconds: Median latency of one row, as the evaluation measured it.
     """
     finite = _numbers_are_finite(report)
     values = {model: metrics and metrics[gate.metric] for model, metrics in report["metrics"].items()}
     baseline = _difference(scores, "baseline", gate) if finite.passed else None
     champion = _difference(scores, "champion", gate) if finite.passed and values["champion"] is not None else None
+    others = champion is not None and not report["champion_is_challenger"]
     conditions = (
         finite,
+        scores_are_sound(scores),
         _holdout_is_fresh(report),
         _better_than_baseline(values, baseline, gate),
         _calibrated(report["metrics"]["challenger"]["calibration_error"], gate),
         _better_than_champion(report, values, champion, gate),
+        no_slice_worse(scores, pl.DataFrame() if slices is None else slices, gate, compared=others),
+        small_enough(report["program_bytes"], gate),
+        fast_enough(milliseconds, gate),
     )
     return Verdict(
         metric=gate.metric, conditions=conditions, challenger=values["challenger"], baseline=values["baseline"],
@@ -128,17 +138,32 @@ def _figures(found: Difference) -> dict[str, float | None]:
     return {"gain": found.gain, "gain_lower": found.gain_lower, "standard_error": found.standard_error}
 
 
-def write_verdict(folder: Path, evaluation: Artifact, gate: Gate) -> dict[str, Any]:
+def write_verdict(folder: Path, evaluation: Artifact, dataset: Artifact, gate: Gate) -> dict[str, Any]:
     """Judges an evaluation and writes ``verdict.json``.
+
+    Args:
+        folder: Where to.
+        evaluation: What is judged.
+        dataset: The one that it scored, for the columns of the slices.
+        gate: The declared conditions.
 
     Returns:
         The verdict's content: the whole of it, and the digests of what was judged.
     """
     report = json.loads(evaluation.file("report.json").read_bytes())
     scores = pl.read_parquet(evaluation.file("scores.parquet"))
+    if dataset.manifest.digest != report["dataset"]:
+        raise EvaluationError(
+            required=f"the dataset that was scored, {report['dataset']}", found=dataset.manifest.digest,
+            remedy="materialize the evaluation and the gate again",
+        )  # fmt: skip
+    columns = list(gate.slice_margins)
+    slices = pl.read_parquet(dataset.file("holdout.parquet"), columns=columns) if columns else None
+    verdict = judge(report, scores, gate, slices=slices,
+                    milliseconds=evaluation.manifest.produced.measured.get("milliseconds_per_row"))  # fmt: skip
     judged = {name: report[name] for name in ("project", "model", "dataset")}
     subject = {"evaluation": evaluation.manifest.digest, "challenger_checkpoint": report["challenger"],
                "champion_checkpoint": report["champion"]}  # fmt: skip
-    content = {**judged, **subject, **judge(report, scores, gate).to_json()}
+    content = {**judged, **subject, **verdict.to_json()}
     (folder / VERDICT).write_bytes(canonical_json(content))
     return content

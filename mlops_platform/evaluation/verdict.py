@@ -6,10 +6,14 @@ from typing import Any
 
 CONDITIONS = {
     "numbers_are_finite": "Every metric of every model compared is a finite number.",
+    "scores_are_sound": "The challenger's scores lie between 0 and 1 and are not the same for every row.",
     "holdout_is_fresh": "No model compared learned from anything known after the holdout began.",
     "better_than_baseline": "The challenger beats the logistic regression by the declared margin.",
     "calibrated": "The challenger's expected calibration error is within the declared bound.",
     "better_than_champion": "The lower bound of the paired difference from the champion exceeds the declared margin.",
+    "no_slice_worse": "In no declared slice is the challenger worse than the champion by more than its margin.",
+    "small_enough": "The exported program is within the declared size.",
+    "fast_enough": "The median time to score one row is within the declared limit.",
 }
 """What is asked of a challenger, by name, in the order in which it is asked."""
 

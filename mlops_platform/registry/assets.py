@@ -3,17 +3,21 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.manifest import short
+from mlops_platform.manifest import Manifest, short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.mlflow import MlflowDoor, tracked_content
 from mlops_platform.resources.station import Made, Stations, actor
 from mlops_platform.spec import Model, Project
+
+if TYPE_CHECKING:
+    from mlops_platform.registry.alias import ChampionAlias
+    from mlops_platform.registry.promotion import Judged
 
 
 def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinition:
@@ -119,7 +123,7 @@ def _tags(
 
 
 def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
-    """What is live: moved by the gate's verdict, and by nothing else."""
+    """What is live: moved by the gate's verdict or by a person, and by nothing else."""
 
     @dg.asset(
         key=[project.name, model.name, "champion"],
@@ -130,60 +134,101 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         description=f"Champion of {model.name}: the version that is live, and the history of how it came to be.",
     )
     def champion(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
-        from mlops_platform.registry.promotion import Judged, carry_out, decide
-        from mlops_platform.registry.versions import registered_name
+        from mlops_platform.registry.promotion import decide
 
         registered = stations.input(f"{project.name}/{model.name}/registered_model").manifest
         gate = stations.input(f"{project.name}/{model.name}/gate").manifest
-        if gate.content["challenger_checkpoint"] != registered.content["checkpoint"]:
-            raise PlatformError(
-                required="the gate and the registered model to be about one checkpoint",
-                found=f"{short(gate.content['challenger_checkpoint'])} judged, "
-                f"{short(registered.content['checkpoint'])} registered",
-                remedy=f"mlops materialize --select 'key:\"{project.name}/{model.name}/registered_model\"'",
-            )
-        history = PromotionHistory(stations.home, project.name, model.name)
-        judged = Judged(version=registered.content["version"], checkpoint=registered.content["checkpoint"],
-                        verdict=gate.digest, passed=gate.content["passed"], reason=gate.content["reason"])  # fmt: skip
+        judged = _judged(project, model, gate, registered)
+        alias = champion_alias(stations, project, model)
+        history = alias.history
 
         def work(folder: Path) -> Made:
-            move = decide(history, judged, actor=actor(context.run.tags), run_id=context.run.run_id)
-            door = stations.tracking(project.name)
-            before = carry_out(door, registered_name(project.name, model.name), move)
+            with history.lock():
+                alias.settle(context.run.run_id)
+                move = decide(history, judged, actor=actor(context.run.tags), run_id=context.run.run_id,
+                              require_approval=model.gate.require_approval)  # fmt: skip
+                before = alias.carry_out()
             context.log.info(f"{move.action}: {move.reason}")
-            (folder / "move.json").write_text(
-                json.dumps({"action": move.action, "reason": move.reason}, sort_keys=True)
-            )
-            content = {
-                "version": move.champion,
-                "checkpoint": move.checkpoint,
-                "action": move.action,
-                "reason": move.reason,
-            }
+            told = {"action": move.action, "reason": move.reason}
+            (folder / "move.json").write_text(json.dumps(told, sort_keys=True))
+            content = {"version": move.champion, "checkpoint": move.checkpoint, **told}
             return Made(content=content, measured={"alias_before": before})
 
         return stations.make(
             context,
             kind="champion",
-            code=("mlops_platform.registry.promotion:decide", "mlops_platform.registry.promotion:carry_out"),
-            config={"model": model.name},
+            code=("mlops_platform.registry.promotion:decide", "mlops_platform.registry.alias:ChampionAlias"),
+            config={"model": model.name, "require_approval": model.gate.require_approval},
             inputs={"verdict": gate.digest, "registered_model": registered.digest,
                     "history": history.head_before(gate.digest)},
             work=work,
-            show=_show_champion,
-            # An alias moved by hand goes back to where the history says.
-            redo=_alias_differs(stations.tracking(project.name), registered_name(project.name, model.name), history),
+            show=lambda artifact: _show_champion(artifact, history),
+            # An alias moved by hand goes back to where the history says; a rehearsal cut off is ended.
+            redo=_out_of_step(alias),
             track=lambda artifact: tracked_content(artifact.manifest.content),
         )  # fmt: skip
 
     return champion
 
 
-def _alias_differs(door: MlflowDoor, name: str, history: PromotionHistory) -> bool:
-    from mlops_platform.registry.versions import CHAMPION, alias_version
+def champion_alias(stations: Stations, project: Project, model: Model) -> "ChampionAlias":
+    """A model's champion: its history and its alias."""
+    from mlops_platform.registry.alias import ChampionAlias
+    from mlops_platform.registry.versions import registered_name
 
-    live = history.live()
-    return live is not None and (not door.exists or alias_version(door, name, CHAMPION) != live.champion)
+    history = PromotionHistory(stations.home, project.name, model.name)
+    return ChampionAlias(
+        history=history, door=stations.tracking(project.name), name=registered_name(project.name, model.name)
+    )
+
+
+def rollback_job(project: Project) -> dg.JobDefinition:
+    """The job that does what ``mlops rollback`` does; its configuration names model, version and person."""
+    fields = {
+        "model": dg.Field(str, description="name of the model"),
+        "to": dg.Field(str, is_required=False, description="version; by default the one that was live before"),
+        "by": dg.Field(str, description="who asks"),
+        "because": dg.Field(str, description="why"),
+    }
+
+    @dg.op(name=f"{project.name}_roll_back", config_schema=fields, description="Makes an earlier champion live again.")
+    def roll_back(context: dg.OpExecutionContext, stations: Stations) -> None:
+        from mlops_platform.registry.by_person import Asked, rollback
+
+        config = context.op_config
+        alias = champion_alias(stations, project, project.model(config["model"]))
+        asked = Asked(by=config["by"], because=config["because"], run_id=context.run_id)
+        move = rollback(alias, asked, to=config.get("to"))
+        context.log.info(f"version {move.champion} is live again; version {move.previous} is barred")
+
+    @dg.job(name=f"{project.name}_rollback", description="Rolls a model back; the version left is barred.")
+    def job() -> None:
+        roll_back()
+
+    return job
+
+
+def _judged(project: Project, model: Model, gate: Manifest, registered: Manifest) -> "Judged":
+    """The challenger and its verdict, if both are about one checkpoint."""
+    from mlops_platform.registry.promotion import Judged
+
+    if gate.content["challenger_checkpoint"] != registered.content["checkpoint"]:
+        raise PlatformError(
+            required="the gate and the registered model to be about one checkpoint",
+            found=f"{short(gate.content['challenger_checkpoint'])} judged, "
+            f"{short(registered.content['checkpoint'])} registered",
+            remedy=f"mlops materialize --select 'key:\"{project.name}/{model.name}/registered_model\"'",
+        )
+    return Judged(version=registered.content["version"], checkpoint=registered.content["checkpoint"],
+                  verdict=gate.digest, passed=gate.content["passed"], reason=gate.content["reason"])  # fmt: skip
+
+
+def _out_of_step(alias: "ChampionAlias") -> bool:
+    """Whether MLflow or a rehearsal left the champion elsewhere than the history wants it."""
+    live = alias.history.live()
+    if not alias.door.exists:
+        return live is not None
+    return alias.history.cut_off() is not None or alias.pointed() != (live.champion if live else None)
 
 
 def _copy_whole(package: Path, target: Path) -> None:
@@ -203,8 +248,17 @@ def _show_version(artifact: Artifact) -> dict[str, object]:
     return {"name": content["name"], "version": int(content["version"]), "checkpoint": short(content["checkpoint"])}
 
 
-def _show_champion(artifact: Artifact) -> dict[str, object]:
+def _show_champion(artifact: Artifact, history: PromotionHistory) -> dict[str, object]:
     content = artifact.manifest.content
     version = content["version"]
-    return {"champion": "none yet" if version is None else f"version {version}", "decision": content["action"],
-            "reason": content["reason"], **({} if version is None else {"version": int(version)})}  # fmt: skip
+    shown: dict[str, object] = {
+        "champion": "none yet" if version is None else f"version {version}",
+        "decision": content["action"], "reason": content["reason"],
+    }  # fmt: skip
+    if version is not None:
+        shown["version"] = int(version)
+    rehearsed = history.rehearsed()
+    if rehearsed is not None:
+        shown["rollback_rehearsed"] = f"last rehearsed {rehearsed.at}, took {rehearsed.seconds:.2f} s"
+    barred = [f"version {move.version}" for move in history.barred().values()]
+    return {**shown, "barred": ", ".join(barred)} if barred else shown

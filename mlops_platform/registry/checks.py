@@ -45,14 +45,17 @@ def _champion_checks(project: Project, model: Model) -> dg.AssetChecksDefinition
         dg.AssetCheckSpec("a_champion_is_live", asset=key, blocking=True, description="a version passed the gate once"),
         dg.AssetCheckSpec("alias_matches_history", asset=key,
                           description="MLflow's alias points where the promotion history says"),
+        dg.AssetCheckSpec("alias_moved_by_nobody_else", asset=key,
+                          description="this run did not find MLflow's alias moved outside the platform"),
     ]  # fmt: skip
 
     @dg.multi_asset_check(specs=specs, name=f"{project.name}__{model.name}__champion_checks")
-    def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
+    def checks(context: dg.AssetCheckExecutionContext, stations: Stations) -> Iterable[dg.AssetCheckResult]:
         from mlops_platform.registry.versions import CHAMPION, alias_version, registered_name
-        from mlops_platform.resources.history import PromotionHistory
+        from mlops_platform.resources.history import FOUND, PromotionHistory
 
-        live = PromotionHistory(stations.home, project.name, model.name).live()
+        history = PromotionHistory(stations.home, project.name, model.name)
+        live = history.live()
         said = live.champion if live else None
         yield dg.AssetCheckResult(check_name="a_champion_is_live", asset_key=key, passed=said is not None,
                                   metadata={"champion": said or "none"})  # fmt: skip
@@ -61,6 +64,13 @@ def _champion_checks(project: Project, model: Model) -> dg.AssetChecksDefinition
             check_name="alias_matches_history", asset_key=key, passed=alias == said,
             description=None if alias == said else "materialize the champion: the alias then follows the history",
             metadata={"alias": alias or "none", "history": said or "none"},
+        )  # fmt: skip
+        every = [move for move in history.moves() if move.action == FOUND]
+        found = [move for move in every if move.run_id == context.run.run_id]
+        yield dg.AssetCheckResult(
+            check_name="alias_moved_by_nobody_else", asset_key=key, passed=not found,
+            severity=dg.AssetCheckSeverity.WARN, description=found[-1].reason if found else None,
+            metadata={"found_ever": len(every)},
         )  # fmt: skip
 
     return checks

@@ -1,15 +1,9 @@
-"""Promotion: the gate's verdict, written to the history, then carried out on the alias.
-
-The history is the truth. It is written first; a process that dies before the alias moved leaves an alias behind it,
-which the next run moves.
-"""
+"""Promotion: what follows from the gate's verdict, given what is live, what is barred and who has the last word."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from mlops_platform.registry.versions import CHAMPION, alias_version
-from mlops_platform.resources.history import Move, PromotionHistory
-from mlops_platform.resources.mlflow import MlflowDoor
+from mlops_platform.registry.alias import now
+from mlops_platform.resources.history import KEEP, PROMOTE, Move, PromotionHistory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,37 +25,64 @@ class Judged:
     reason: str
 
 
-def decide(history: PromotionHistory, judged: Judged, *, actor: str, run_id: str) -> Move:
-    """Appends the decision to the history, unless it is already there, and returns the newest entry."""
-    moves = history.moves()
-    if moves and moves[-1].verdict == judged.verdict:
-        return moves[-1]
-    live = moves[-1] if moves else None
-    now_live = (judged.version, judged.checkpoint) if judged.passed else _live(live)
+def decide(
+    history: PromotionHistory, judged: Judged, *, actor: str, run_id: str, require_approval: bool = False
+) -> Move:
+    """Appends the decision on a verdict to the history, once for each verdict, and returns the newest decision.
+
+    A verdict that was decided stays decided, whatever a person moved since. It is decided again where what held the
+    challenger back is gone: its bar was lifted, or approval is no longer required.
+    """
+    newest = history.newest_decision()
+    if newest is not None and _decided(history, judged, require_approval=require_approval):
+        return newest
+    live = history.live()
+    version, checkpoint = (live.champion, live.checkpoint) if live else (None, None)
+    against = _against(history, judged, checkpoint) if judged.passed else judged.reason
+    awaits = against is None and require_approval
+    if awaits:
+        against = (
+            f"awaits approval: mlops promote {history.model} --version {judged.version} --by NAME --because TEXT. "
+            f"{judged.reason}"
+        )
     return history.append(
         Move(
-            at=datetime.now(UTC).isoformat(),
-            action="promote" if judged.passed else "keep",
+            at=now(),
+            action=PROMOTE if against is None else KEEP,
             version=judged.version,
-            champion=now_live[0],
-            previous=_live(live)[0],
-            checkpoint=now_live[1],
+            champion=judged.version if against is None else version,
+            previous=version,
+            checkpoint=judged.checkpoint if against is None else checkpoint,
             challenger=judged.checkpoint,
             verdict=judged.verdict,
-            reason=judged.reason,
+            reason=against or judged.reason,
             actor=actor,
             run_id=run_id,
+            awaits=awaits,
         )
     )
 
 
-def carry_out(door: MlflowDoor, name: str, move: Move) -> str | None:
-    """Points the alias where the history says, and returns the version it pointed to before."""
-    before = alias_version(door, name, CHAMPION)
-    if move.champion is not None and before != move.champion:
-        door.client.set_registered_model_alias(name, CHAMPION, move.champion)
-    return before
+def _decided(history: PromotionHistory, judged: Judged, *, require_approval: bool) -> bool:
+    """Whether this verdict was decided and nothing has changed since that would decide it otherwise."""
+    decided = False
+    for move in history.moves():
+        if move.verdict == judged.verdict:
+            decided = require_approval or not move.awaits
+        elif move.action == "allow" and move.challenger == judged.checkpoint:
+            decided = False
+    return decided
 
 
-def _live(move: Move | None) -> tuple[str | None, str | None]:
-    return (move.champion, move.checkpoint) if move else (None, None)
+def _against(history: PromotionHistory, judged: Judged, live: str | None) -> str | None:
+    """Why a challenger that passed the gate is not promoted; None if nothing speaks against it."""
+    if judged.checkpoint == live:
+        return f"Version {judged.version} is live already. {judged.reason}"
+    bar = history.barred().get(judged.checkpoint)
+    if bar is None:
+        return None
+    return (
+        f"Version {judged.version} passed the gate, but is barred since the rollback of {bar.at} by {bar.actor} "
+        f"({bar.reason}); to lift the bar: mlops allow {history.model} --version {judged.version} --by NAME "
+        "--because TEXT"
+    )

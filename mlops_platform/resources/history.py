@@ -3,6 +3,7 @@
 One file an entry, put if absent, each carrying the digest of the one before it, so that an edit shows.
 """
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,40 +13,54 @@ from mlops_platform.errors import CorruptArtifactError, PlatformError
 from mlops_platform.manifest import canonical_json, digest_bytes
 from mlops_platform.resources.artifacts import write_whole
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.locks import exclusive
+
+PROMOTE, KEEP, ROLLBACK, ALLOW, FOUND, REHEARSAL = "promote", "keep", "rollback", "allow", "found", "rehearsal"
+DECISIONS = frozenset({PROMOTE, KEEP, ROLLBACK, ALLOW})
+"""Actions that decide something; the others tell of the alias and leave all as it was."""
 
 _FIRST = "sha256:" + "0" * 64
+_CARRIED = "alias"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """One move of the champion alias, or one decision not to move it.
+    """One entry: a move of the champion alias, a decision not to move it, or what was found of it.
 
     Attributes:
         at: When, ISO 8601 in UTC.
-        action: ``promote`` or ``keep``.
-        version: Registry version that was judged.
+        action: ``promote`` or ``keep``, by the gate or a person; ``rollback``, which bars the version left; ``allow``,
+            which lifts a bar; ``found``, an alias moved by somebody else; ``rehearsal``, two of them, there and back.
+        version: Registry version that the entry is about: judged, left, allowed, found in the alias (None if the alias
+            was gone), or live before and after a rehearsal.
         champion: Registry version that is live after this entry; None if none is.
         previous: Registry version that was live before.
         checkpoint: Digest of the live checkpoint after this entry.
-        challenger: Digest of the checkpoint that was judged.
-        verdict: Digest of the gate's verdict.
-        reason: The verdict in words and numbers.
+        challenger: Digest of the checkpoint of ``version``, if it is known.
+        verdict: Digest of the gate's verdict, if it is known.
+        reason: The verdict in words and numbers, or what the person said.
         actor: Who or what asked.
-        run_id: Dagster run.
+        run_id: Dagster run; None for a command.
+        person: Whether a person decided, by command or job.
+        awaits: Whether only a person's approval is missing.
+        seconds: Of a rehearsal's way back, how long the rollback had taken until it was verified.
         before: Digest of the entry before.
     """
 
     at: str
     action: str
-    version: str
+    version: str | None
     champion: str | None
     previous: str | None
     checkpoint: str | None
-    challenger: str
-    verdict: str
+    challenger: str | None
+    verdict: str | None
     reason: str
     actor: str
-    run_id: str
+    run_id: str | None
+    person: bool = False
+    awaits: bool = False
+    seconds: float | None = None
     before: str = _FIRST
 
 
@@ -54,6 +69,12 @@ class PromotionHistory:
 
     def __init__(self, home: Home, project: str, model: str) -> None:
         self.folder = home.history / project / model
+        self.project, self.model = project, model
+        self._home = home
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Held by whoever decides and moves the alias, from the first look to the last move."""
+        return exclusive(self._home, f"{self.project}.{self.model}.champion")
 
     def moves(self) -> list[Move]:
         """Every entry, oldest first.
@@ -82,16 +103,55 @@ class PromotionHistory:
 
     def rival(self, challenger: str) -> str | None:
         """Checkpoint that a challenger has to beat: the live one, or, if it is live itself, the one it displaced."""
-        live = [move.checkpoint for move in self.moves()]
-        others = [checkpoint for checkpoint in live if checkpoint != challenger]
+        live = [move.checkpoint for move in self.moves() if move.action != REHEARSAL]
+        others = [checkpoint for checkpoint in live if checkpoint not in (challenger, None)]
         return others[-1] if others else None
 
-    def head_before(self, verdict: str) -> str:
-        """Digest of the newest entry, leaving out the one that this verdict itself made."""
+    def barred(self) -> dict[str, Move]:
+        """The rollback that barred each checkpoint that no automatic promotion may bring back."""
+        found: dict[str, Move] = {}
+        for move in self.moves():
+            if move.action == ROLLBACK and move.challenger is not None:
+                found[move.challenger] = move
+            elif move.action == ALLOW and move.challenger is not None:
+                found.pop(move.challenger, None)
+        return found
+
+    def awaiting(self) -> Move | None:
+        """The newest decision, if it awaits a person's approval."""
+        newest = self.newest_decision()
+        return newest if newest is not None and newest.awaits else None
+
+    def newest_decision(self) -> Move | None:
+        """The newest entry that decided something."""
+        return next((move for move in reversed(self.moves()) if move.action in DECISIONS), None)
+
+    def rehearsed(self) -> Move | None:
+        """The end of the newest rehearsal that was carried through."""
+        return next((m for m in reversed(self.moves()) if m.action == REHEARSAL and m.seconds is not None), None)
+
+    def cut_off(self) -> Move | None:
+        """The newest entry, if it is a rehearsal whose way back is missing."""
         moves = self.moves()
-        if not moves:
-            return _FIRST
-        return moves[-1].before if moves[-1].verdict == verdict else self._digest(len(moves))
+        unfinished = bool(moves) and moves[-1].action == REHEARSAL and moves[-1].champion != moves[-1].version
+        return moves[-1] if unfinished else None
+
+    def head_before(self, verdict: str) -> str:
+        """Digest of the newest decision, leaving out the one that this verdict itself made."""
+        decided = [(n, m) for n, m in enumerate(self.moves(), start=1) if m.action in DECISIONS]
+        if decided and decided[-1][1].verdict == verdict and not decided[-1][1].person:
+            decided.pop()
+        return self._digest(decided[-1][0]) if decided else _FIRST
+
+    def carried_out(self) -> tuple[str | None] | None:
+        """The version that we last saw the alias at, in a tuple; None where that was never noted."""
+        path = self.folder / _CARRIED
+        return (json.loads(path.read_bytes())["alias"],) if path.is_file() else None
+
+    def note_carried_out(self, alias: str | None) -> None:
+        """Notes where the alias was put, so that an alias put elsewhere by somebody else is told from a late one."""
+        if self.carried_out() != (alias,):
+            write_whole(self.folder / _CARRIED, json.dumps({"alias": alias}).encode(), replace=True)
 
     def append(self, move: Move) -> Move:
         """Writes the next entry.

@@ -9,6 +9,7 @@ import dagster as dg
 from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest, digest_of
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.mlflow import tracked_content
 from mlops_platform.resources.source_code import closure
@@ -71,14 +72,16 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
 
 def _champion(project: Project, model: Model, stations: Stations) -> Mapping[str, Any]:
-    champion = stations.input(f"{project.name}/{model.name}/champion").manifest.content
-    if champion["version"] is None:
+    """Version and checkpoint that are live now: the history says, also where a person moved the champion since."""
+    stations.input(f"{project.name}/{model.name}/champion")
+    live = PromotionHistory(stations.home, project.name, model.name).live()
+    if live is None:
         raise MissingArtifactError(
             required=f"a champion of {model.name}",
             found="none passed the gate yet",
             remedy=f"mlops history {model.name} tells why",
         )
-    return champion
+    return {"version": live.champion, "checkpoint": live.checkpoint}
 
 
 def _answer(

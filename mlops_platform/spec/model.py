@@ -119,10 +119,16 @@ class Gate:
         metric: The metric that decides, one of ``METRICS``.
         baseline_margin: By how much it must beat the logistic regression.
         champion_margin: By how much the lower confidence bound of its paired difference from the champion must
-            exceed zero; negative tolerates a loss.
-        confidence: Of that bound.
+            exceed zero.
+        confidence: Of that bound, and of those of the slices.
         resamples: Of the paired bootstrap.
+        slice_margins: Margin by slice column: in no value of it may the lower confidence bound of the paired
+            difference show the challenger worse than the champion by more.
+        slice_rows: A value of fewer rows, or whose labels are of one class, is listed and not judged.
         max_calibration_error: Highest expected calibration error allowed.
+        max_megabytes: Largest exported program allowed, in millions of bytes; None for any.
+        max_milliseconds: Longest median time to score one row, as measured by the evaluation; None for any.
+        require_approval: Whether a challenger that passes waits for a person: ``mlops promote``.
     """
 
     metric: str = "roc_auc"
@@ -130,14 +136,30 @@ class Gate:
     champion_margin: float = 0.0
     confidence: float = 0.95
     resamples: int = 500
+    slice_margins: Mapping[str, float] = field(default_factory=dict)
+    slice_rows: int = 500
     max_calibration_error: float = 0.1
+    max_megabytes: float | None = None
+    max_milliseconds: float | None = None
+    require_approval: bool = False
 
     def __post_init__(self) -> None:
         require(self.metric in METRICS, "Gate.metric", self.metric, f"one of {', '.join(METRICS)}", "choose one")
-        inside = 0.5 <= self.confidence < 1
-        require(inside, "Gate.confidence", self.confidence, "at least 0.5 and below 1", "0.95 is usual")
+        inside = 0.5 < self.confidence < 1
+        require(inside, "Gate.confidence", self.confidence, "above 0.5 and below 1", "0.95 is usual")
         require(self.resamples >= 100, "Gate.resamples", self.resamples, "at least 100", "500 is usual")
-        require(self.baseline_margin >= 0, "Gate.baseline_margin", self.baseline_margin, "zero or more", "raise it")
+        margins = {"baseline_margin": self.baseline_margin, "champion_margin": self.champion_margin,
+                   **{f"slice_margins[{column}]": margin for column, margin in self.slice_margins.items()}}  # fmt: skip
+        for name, margin in margins.items():
+            require(margin >= 0, f"Gate.{name}", margin, "zero or more", "raise it")
+        require(self.slice_rows > 0, "Gate.slice_rows", self.slice_rows, "at least one row", "500 is usual")
+        bound = self.max_calibration_error
+        require(0 <= bound <= 1, "Gate.max_calibration_error", bound, "from 0 to 1", "0.1 is usual")
+        for name in ("max_megabytes", "max_milliseconds"):
+            limit = getattr(self, name)
+            require(
+                limit is None or limit > 0, f"Gate.{name}", limit, "a number above zero", "raise it or leave it out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,6 +122,9 @@ class Project:
                     "a key, context, carried or feature column (table__column)",
                     "name one that the dataset has",
                 )
+        for column in model.gate.slice_margins:
+            require(column in model.slices, f"{where}.gate.slice_margins", column,
+                    f"one of its slices: {', '.join(model.slices) or 'none declared'}", "add it to slices")  # fmt: skip
         windows = [self.feature_table(name).window for name in read]
         longest = max((duration(window) for window in windows if window), default=None)
         if longest is not None:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import pytest
 
 PUMPS = "mlops_platform_tests.lineage.pumps.project:PROJECT"
-COMMANDS = ("demo", "land", "materialize", "plan", "why", "why-ran", "status", "history", "graph", "doctor", "dev")
+COMMANDS = (
+    "demo", "land", "materialize", "plan", "why", "why-ran", "status", "history", "rollback", "promote", "allow",
+    "rehearse-rollback", "graph", "doctor", "dev",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def test_first_challenger_passes_where_no_champion_is_live(lab: "Lab") -> None:
     assert verdict["passed"] and "No champion is live" in verdict["reason"], verdict["reason"]
     assert verdict["champion"] is None and verdict["against_baseline"]["lower"] > 0
     checks = _checks(result)
-    assert len(checks) == 9 and all(check.passed for check in checks.values())
+    assert len(checks) == 13 and all(check.passed for check in checks.values())
     assert checks["evaluation", "metrics_are_finite"].blocking
     evaluation = Refs(lab.home).read("tiny/shape/evaluation")
     assert set(evaluation.manifest.files) == {"report.json", "scores.parquet", *PICTURES}
@@ -126,6 +126,30 @@ def test_scores_that_are_no_probabilities_stop_before_the_gate(lab: "Lab", broke
     assert not checks["evaluation", "scores_in_unit_interval"].passed
     assert red in (checks["evaluation", "metrics_are_finite"].description or "")
     assert Refs(lab.home).find("tiny/shape/gate") is None
+
+
+def test_slices_decide_where_they_have_a_margin(lab: "Lab") -> None:
+    dataset = lab.dataset()
+    lab.promote(lab.checkpoint(FAIR, dataset))
+    lab.point(dataset, lab.checkpoint(GOOD, dataset))
+    checks = _checks(lab.materialize(slice_margins={"place": 0.02}, slice_rows=200))
+    found = checks["gate", "no_slice_worse"]
+    assert found.passed and "place=rare (" in (found.description or "")
+    assert found.metadata["judged"].value == 3 and found.metadata["not_judged"].value == 1
+    assert "gain_lower place=x" in found.metadata
+
+
+@pytest.mark.parametrize(("limit", "passed"), [(10_000.0, True), (1e-9, False)])
+def test_latency_is_measured_beside_the_verdict_and_not_in_it(lab: "Lab", limit: float, passed: bool) -> None:
+    dataset = lab.dataset()
+    lab.point(dataset, lab.checkpoint(GOOD, dataset))
+    found = _checks(lab.materialize(max_milliseconds=limit))["gate", "fast_enough"]
+    assert found.passed is passed and lab.verdict()["passed"] is passed
+    gate, evaluation = (Refs(lab.home).read(f"tiny/shape/{name}").manifest for name in ("gate", "evaluation"))
+    milliseconds = evaluation.produced.measured["milliseconds_per_row"]
+    assert milliseconds > 0 and gate.produced.measured == {"milliseconds_per_row": milliseconds}
+    assert found.metadata["milliseconds_per_row"].value == pytest.approx(milliseconds)
+    assert "milliseconds_per_row" not in str(gate.content) and found.metadata["limit"].value == limit
 
 
 @pytest.mark.parametrize("labels", [0, 1, None])

@@ -1,6 +1,7 @@
 """The champion moves by the verdict on the very checkpoint that is registered, and the alias follows the history."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,26 @@ def test_without_a_champion_a_rejection_leaves_none(history: PromotionHistory) -
     assert history.live() is None
 
 
+def test_a_challenger_that_is_live_already_changes_nothing(history: PromotionHistory) -> None:
+    decide(history, judged(1), actor="a", run_id="r")
+    again = decide(history, replace(judged(1), verdict="sha256:other"), actor="a", run_id="r")
+    assert (again.action, again.champion) == ("keep", "1") and "live already" in again.reason
+
+
+def test_a_verdict_decided_before_stays_decided(history: PromotionHistory) -> None:
+    decide(history, judged(1), actor="a", run_id="r")
+    newest = decide(history, judged(2), actor="a", run_id="r")
+    assert decide(history, judged(1), actor="a", run_id="r") == newest
+
+
+def test_approval_is_awaited_until_it_is_no_longer_required(history: PromotionHistory) -> None:
+    first = decide(history, judged(1), actor="a", run_id="r", require_approval=True)
+    assert first.awaits and first.champion is None and history.awaiting() == first
+    assert decide(history, judged(1), actor="a", run_id="r", require_approval=True) == first
+    assert decide(history, judged(1), actor="a", run_id="r").champion == "1"
+    assert history.awaiting() is None
+
+
 @pytest.mark.long
 def test_a_checkpoint_is_registered_once(pumps_copy: Home) -> None:
     door = MlflowDoor(pumps_copy, "pumps")
@@ -63,4 +84,4 @@ def test_an_alias_moved_by_hand_is_seen_and_goes_back(
     assert result.success and alias_version(door, NAME, CHAMPION) == "1"
     assert "pumps/pump_repair/champion:alias_matches_history" not in red_checks(result)
     assert [p.station for p in listening if p.seconds is not None and not p.hit] == ["pumps/pump_repair/champion"]
-    assert len(PromotionHistory(pumps_copy, "pumps", "pump_repair").moves()) == 1
+    assert [m.action for m in PromotionHistory(pumps_copy, "pumps", "pump_repair").moves()] == ["promote", "found"]

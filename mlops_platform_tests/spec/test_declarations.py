@@ -8,6 +8,8 @@ from mlops_platform.errors import SpecError
 from mlops_platform.spec import Column, Compute, Gate, Network, Split, duration
 from mlops_platform_tests.lineage.pumps.project import INSPECTIONS, MODEL, PROJECT, PUMP_STATE, READINGS
 
+NAN = float("nan")
+
 
 @pytest.mark.parametrize(
     ("make", "field", "value"),
@@ -26,7 +28,16 @@ from mlops_platform_tests.lineage.pumps.project import INSPECTIONS, MODEL, PROJE
         (lambda: Gate(metric="accuracy_at_noon"), "Gate.metric", "accuracy_at_noon"),
         (lambda: Gate(confidence=1.5), "Gate.confidence", 1.5),
         (lambda: Gate(baseline_margin=-0.1), "Gate.baseline_margin", -0.1),
+        (lambda: Gate(confidence=0.5), "Gate.confidence", 0.5),
+        (lambda: Gate(confidence=1.0), "Gate.confidence", 1.0),
+        (lambda: Gate(champion_margin=-0.1), "Gate.champion_margin", -0.1),
+        (lambda: Gate(champion_margin=NAN), "Gate.champion_margin", NAN),
         (lambda: Gate(resamples=3), "Gate.resamples", 3),
+        (lambda: Gate(slice_margins={"pump": -0.01}), "Gate.slice_margins[pump]", -0.01),
+        (lambda: Gate(slice_rows=0), "Gate.slice_rows", 0),
+        (lambda: Gate(max_calibration_error=1.5), "Gate.max_calibration_error", 1.5),
+        (lambda: Gate(max_megabytes=0), "Gate.max_megabytes", 0),
+        (lambda: Gate(max_milliseconds=-1.0), "Gate.max_milliseconds", -1.0),
         (lambda: Split(holdout="0d"), "Split.holdout", "0d"),
         (lambda: Split(embargo="1mo"), "Split.embargo", "1mo"),
         (lambda: Compute(threads=0), "Compute.threads", 0),
@@ -56,6 +67,11 @@ def test_a_wrong_field_is_named_with_its_value(make, field: str, value: object) 
             "pump_state:colour",
         ),
         ({"models": (replace(MODEL, slices=("colour",)),)}, "Model(pump_repair).slices", "colour"),
+        (
+            {"models": (replace(MODEL, gate=Gate(slice_margins={"colour": 0.01})),)},
+            "Model(pump_repair).gate.slice_margins",
+            "colour",
+        ),
         ({"models": (replace(MODEL, categories=("colour",)),)}, "Model(pump_repair).categories", "colour"),
         ({"models": (MODEL, MODEL)}, "Project.models", ["pump_repair", "pump_repair"]),
         ({"owner": "somebody"}, "Project.owner", "somebody"),

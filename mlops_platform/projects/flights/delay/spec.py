@@ -47,5 +47,12 @@ FLIGHT_DELAY = Model(
         weight_decay=0.1,
     ),
     compute=Compute(threads=2),
-    gate=Gate(metric="roc_auc", baseline_margin=0.005, champion_margin=0.0, max_calibration_error=0.08),
+    gate=Gate(
+        metric="roc_auc",
+        baseline_margin=0.005,
+        champion_margin=0.0,
+        slice_margins={"origin": 0.01},
+        max_calibration_error=0.08,
+        max_megabytes=10,
+    ),
 )  # fmt: skip
