@@ -24,6 +24,7 @@ PROJECT = "mlops/project"
 DIED, AGAIN, ATTEMPT = "mlops/died", "mlops/asked_again", "mlops/attempt"
 # The prefix keeps the tag out of the runs page.
 _PROCESS = ".dagster/mlops_process"
+_FAILURE_REASON = "dagster/failure_reason"
 _OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
 _REASON = "Its process is gone: it was killed, or the machine went down."
 _EVERY_SECONDS = 30
@@ -92,6 +93,7 @@ def reaper_sensor(project: Project, job: str, mlflow: MlflowResource) -> dg.Sens
     def reaper(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         instance, home = context.instance, Home.from_environment()
         end_the_dead(instance)
+        _mark_those_dagster_ended(instance, project)
         asked: list[dg.RunRequest] = []
         filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={DIED: "true"})
         for run in instance.get_runs(filters=filters, limit=50):
@@ -102,6 +104,15 @@ def reaper_sensor(project: Project, job: str, mlflow: MlflowResource) -> dg.Sens
         return dg.SensorResult(run_requests=asked, skip_reason=None if asked else "no run has died")
 
     return reaper
+
+
+def _mark_those_dagster_ended(instance: dg.DagsterInstance, project: Project) -> None:
+    """Dagster's code server ends a run whose process it saw die, and says no reason where a failed run says its own."""
+    filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={PROJECT: project.name})
+    for run in instance.get_runs(filters=filters, limit=50):
+        if DIED not in run.tags and run.tags.get(_FAILURE_REASON, "START_TIMEOUT") == "START_TIMEOUT":
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            instance.add_run_tags(run.run_id, {DIED: "true"})
 
 
 def fail_in_mlflow(door: MlflowDoor, run: dg.DagsterRun) -> None:

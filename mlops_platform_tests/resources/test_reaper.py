@@ -80,6 +80,25 @@ def test_what_a_person_asked_for_is_ended_and_not_asked_for_again(instance: dg.D
     assert ended is not None and ended.status == dg.DagsterRunStatus.FAILURE
 
 
+def test_a_run_that_dagster_saw_die_is_asked_for_again(instance: dg.DagsterInstance) -> None:
+    run = begun(instance, **{reaper._PROCESS: killed_process()})
+    instance.report_run_failed(run)
+    assert [request.run_key for request in tick(instance)] == [f"again:{run.run_id}"]
+
+
+def test_a_run_that_failed_by_itself_is_not_asked_for_again(instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def fails() -> None:
+        raise ValueError
+
+    @dg.job(name=JOB, tags=BY_SENSOR)
+    def job() -> None:
+        fails()
+
+    assert not job.execute_in_process(instance=instance, raise_on_error=False).success
+    assert tick(instance) == []
+
+
 def test_a_living_run_is_left_alone(instance: dg.DagsterInstance) -> None:
     begun(instance, **{reaper._PROCESS: reaper._identity(1)})
     assert reaper.end_the_dead(instance) == []
