@@ -42,3 +42,7 @@ class IngestError(PlatformError):
 
 class TrainingError(PlatformError):
     """A training program that ended without leaving a whole checkpoint."""
+
+
+class KilledError(TrainingError):
+    """A training program that a signal ended, so that the same job may well succeed."""

@@ -21,6 +21,8 @@ from mlops_platform.registry.assets import champion_asset, registered_model_asse
 from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.resources.compute import ComputeResource
 from mlops_platform.resources.mlflow import MlflowResource
+from mlops_platform.resources.reaper import PROJECT as TAG_OF_PROJECT
+from mlops_platform.resources.reaper import reaper_sensor
 from mlops_platform.resources.station import Stations
 from mlops_platform.serving.assets import predictions_asset
 from mlops_platform.serving.checks import predictions_checks
@@ -45,15 +47,19 @@ def build_definitions(project: Project) -> dg.Definitions:
     checks = [*table_checks(project), *(check for model in project.models for check in model_checks(project, model))]
     mlflow = MlflowResource()
     everything = f"{project.name}_everything"
+    job = dg.define_asset_job(
+        everything,
+        description="The whole graph, from landing to predictions.",
+        tags={TAG_OF_PROJECT: project.name},
+    )
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[dg.define_asset_job(everything, description="The whole graph, from landing to predictions."),
-              rollback_job(project)],
-        sensors=[landing_sensor(project, everything)],
+        jobs=[job, rollback_job(project)],
+        sensors=[landing_sensor(project, everything), reaper_sensor(project, everything, mlflow)],
         resources={"stations": Stations(mlflow=mlflow), "mlflow": mlflow, "compute": ComputeResource()},
         executor=dg.in_process_executor,
-    )  # fmt: skip
+    )
 
 
 def table_assets(project: Project) -> Iterator[dg.AssetsDefinition]:

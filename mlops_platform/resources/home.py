@@ -50,6 +50,10 @@ class Home:
         """Where source files arrive: ``landing/<raw table>/*.parquet``."""
         return self.root / "landing"
 
+    def landing_memory(self, project: str) -> Path:
+        """What the landing sensor of a project remembers, an SQLite file."""
+        return self.root / "sensors" / f"{project}_landing.db"
+
     @property
     def artifacts(self) -> Path:
         """Content-addressed artifacts and their manifests."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from mlops_platform.errors import TrainingError
+from mlops_platform.errors import KilledError, TrainingError
 
 PROGRAM = "mlops_platform.training.program"
 LEASH = "MLOPS_PARENT_FD"
@@ -124,4 +124,5 @@ def _require_finished(code: int, messages: tuple[Mapping[str, Any], ...]) -> Non
         how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         killed = code == -signal.SIGKILL
         remedy = "free memory or raise its limit, then run it again" if killed else "read its output above"
-        raise TrainingError(required="the training program to finish", found=how, remedy=remedy)
+        error = KilledError if code < 0 else TrainingError
+        raise error(required="the training program to finish", found=how, remedy=remedy)

@@ -9,6 +9,7 @@ from mlops_platform.manifest import short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.station import Made, Stations, table_schema
+from mlops_platform.sources.sensors import SETTLED
 from mlops_platform.spec import Project, RawTable
 
 
@@ -26,19 +27,28 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
         from mlops_platform.resources.delta import DeltaDoor
         from mlops_platform.resources.source_code import resolve
         from mlops_platform.sources.ingest import ingest, ledger
-        from mlops_platform.sources.landing import landed_files
+        from mlops_platform.sources.landing import found_files, require_files
+        from mlops_platform.sources.watch import read_now, settled
 
         home = stations.home
         raw = DeltaDoor(home.raw_table(project.name, table.name))
         quarantine = DeltaDoor(home.quarantine_table(project.name, table.name))
-        files = landed_files(home.landing / table.name)
+        seen = settled(home.landing_memory(project.name), table.name) if SETTLED in context.run.tags else None
+        files = found_files(home.landing / table.name, seen)
+        before = {entry.digest for entry in ledger(raw)}
+        if not before:
+            require_files(home.landing / table.name, files)
 
         def work(_: Path) -> Made:
             now = datetime.now(UTC)
             with exclusive(home, f"{project.name}.{table.name}.raw"):
                 entries = ingest(table, resolve(table.times), files, raw, quarantine, now)
-            context.log.info(f"{table.name}: {len(entries)} new files of {len(files)} in the landing")
+            read_now(home.landing_memory(project.name), table.name, files)
             known = ledger(raw)
+            late = sorted(file.path.name for file in files if file.digest not in {entry.digest for entry in known})
+            context.log.info(f"{table.name}: {len(entries)} new files of {len(files)} in the landing")
+            if late:
+                context.log.warning(f"gone or changed before they were read: {', '.join(late)}; a later run takes them")
             return Made(
                 content={
                     "rows": sum(entry.kept for entry in known),
@@ -48,7 +58,7 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
                 table=raw.ref(home),
             )
 
-        digests = {file.digest: file.digest for file in files} | {e.digest: e.digest for e in ledger(raw)}
+        digests = {digest: digest for digest in {file.digest for file in files} | before}
         config = {"columns": [repr(column) for column in table.columns], "key": list(table.key)}
         return stations.make(
             context,
@@ -58,6 +68,8 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
             inputs=digests,
             work=work,
             show=lambda artifact: _show(table, artifact),
+            # A file that was gone when it was to be read may be back: the recipe is known then, and the work not done.
+            redo=any(file.digest not in before for file in files),
         )
 
     return raw_table

@@ -6,13 +6,14 @@ the next ingest judges them anew.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
-from pyarrow import ArrowException, parquet
+from pyarrow import ArrowException, BufferReader, parquet
 
+from mlops_platform.manifest import digest_bytes
 from mlops_platform.resources.delta import PARTITION, POLARS_TYPES, DeltaDoor, content_digest, month_of
 from mlops_platform.sources.landing import LandedFile
 from mlops_platform.sources.validation import REASON, ROW, UnfitFileError, fit_columns, judge_rows
@@ -58,6 +59,11 @@ def ledger(raw: DeltaDoor) -> list[LedgerEntry]:
     return [LedgerEntry(**entry) for batch in raw.metadata(FILES) for entry in batch]
 
 
+def ingested(raw: DeltaDoor) -> set[str]:
+    """Digests of every file that the raw table has ingested."""
+    return {entry["digest"] for batch in raw.metadata(FILES) for entry in batch}
+
+
 def ingest(table: RawTable, times: Times, files: Sequence[LandedFile], raw: DeltaDoor, quarantine: DeltaDoor,
            now: datetime) -> list[LedgerEntry]:  # fmt: skip
     """Ingests the files whose content the raw table does not have yet.
@@ -70,23 +76,38 @@ def ingest(table: RawTable, times: Times, files: Sequence[LandedFile], raw: Delt
         now: When the files were delivered, as far as we know; known time of corrections.
 
     Returns:
-        One entry for each file ingested now.
+        One entry for each file ingested now; one that is gone, or has other bytes than when it was listed, gets none.
     """
-    new = [file for file in files if not raw.has_transaction(file.digest)]
+    known = ingested(raw)
+    new = [file for file in files if file.digest not in known]
     done: list[LedgerEntry] = []
     batch: list[_Judged] = []
+    rows = 0
     for place, file in enumerate(new, start=1):
+        data = _bytes(file)
+        if data is None:
+            continue
         # Each file has its own moment, in the order delivered, so that two corrections of one fact have an order.
-        batch.append(_judge(table, times, file, now - timedelta(microseconds=len(new) - place)))
-        if sum(judged.kept.height for judged in batch) > _BATCH_ROWS:
+        batch.append(_judge(table, times, file, data, now - timedelta(microseconds=len(new) - place)))
+        rows += batch[-1].kept.height
+        if rows > _BATCH_ROWS:
             done += _commit(table, batch, raw, quarantine)
-            batch = []
+            batch, rows = [], 0
     return done + (_commit(table, batch, raw, quarantine) if batch else [])
 
 
-def _judge(table: RawTable, times: Times, file: LandedFile, now: datetime) -> _Judged:
+def _bytes(file: LandedFile) -> bytes | None:
+    """What will be judged, if it still is what was listed; read once, so that no row is booked under another digest."""
     try:
-        frame = _read(file.path)
+        data = file.path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return data if digest_bytes(data) == file.digest else None
+
+
+def _judge(table: RawTable, times: Times, file: LandedFile, data: bytes, now: datetime) -> _Judged:
+    try:
+        frame = _read(data)
         rows, misread = fit_columns(frame, table)
         kept, broken = judge_rows(_timed(rows, table, times), table, now)
     except UnfitFileError as unfit:
@@ -104,13 +125,11 @@ def _timed(rows: pl.DataFrame, table: RawTable, times: Times) -> pl.DataFrame:
         raise UnfitFileError(f"{table.times} cannot time its rows: {str(error).splitlines()[0]}") from error
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _read(data: bytes) -> pl.DataFrame:
     # Arrow's reader answers damaged bytes with an exception where polars' may end the process.
     try:
-        return pl.DataFrame(pl.from_arrow(parquet.read_table(path, partitioning=None)))
+        return pl.DataFrame(pl.from_arrow(parquet.read_table(BufferReader(data), partitioning=None)))
     except (ArrowException, pl.exceptions.PolarsError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         raise UnfitFileError(f"not a readable Parquet file: {str(error).splitlines()[0]}") from error
 
 
@@ -135,8 +154,7 @@ def _refused(file: LandedFile, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _commit(table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor, quarantine: DeltaDoor) -> list[LedgerEntry]:
-    fresh, repeated, entries = _against_history(table, batch, raw)
-    refused = pl.concat([*(judged.quarantined for judged in batch), repeated])
+    fresh, refused, entries = _against_history(table, batch, raw)
     # Replaced, not appended: a process that died after this commit is repeated, perhaps with another judgement.
     quarantine.replace(refused, [entry.id for entry in entries], metadata={}, digests={})
     touched = fresh[PARTITION].unique().to_list() if fresh.width else []
@@ -149,50 +167,65 @@ def _commit(table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor, quarantin
 def _against_history(
     table: RawTable, batch: Sequence[_Judged], raw: DeltaDoor
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[LedgerEntry]]:
-    """Tells new facts from repeated rows and from corrections, file by file in the order given."""
-    fresh: list[pl.DataFrame] = []
-    repeated: list[pl.DataFrame] = []
-    entries: list[LedgerEntry] = []
-    for judged in batch:
-        file = LandedFile(Path(judged.entry.name), judged.entry.digest)
-        known = _newest(table, raw, fresh, judged.kept)
-        same, rows = _divide(table, judged.kept, known, datetime.fromisoformat(judged.entry.at))
-        fresh.append(rows)
-        repeated.append(_refused(file, same))
-        entries.append(LedgerEntry(**{**asdict(judged.entry), "kept": rows.height,
-                                      "quarantined": judged.quarantined.height + same.height}))  # fmt: skip
-    filled = [frame for frame in fresh if frame.width]
-    return (pl.concat(filled) if filled else _no_rows(table, raw)), pl.concat(repeated), entries
+    """Tells new facts from repeated rows and from corrections, in the order of the files, all files at once."""
+    moments = {judged.entry.id: datetime.fromisoformat(judged.entry.at) for judged in batch}
+    filled = [judged.kept for judged in batch if judged.kept.width]
+    rows = pl.concat(filled) if filled else _no_rows(table, raw)
+    marked = _compared(table, rows, list(moments), _newest(table, raw, rows))
+    now = pl.col("_file").replace_strict(moments, return_dtype=pl.Datetime("us", "UTC"))
+    fresh = marked.filter(~pl.col("_same")).with_columns(
+        pl.when("_late").then(now).otherwise("known_timestamp").alias("known_timestamp")
+    )
+    same = marked.filter("_same")
+    names = {judged.entry.id: judged.entry for judged in batch}
+    reason = pl.lit("repeats a row that is already ingested").alias(REASON)
+    repeated = [
+        _refused(_file_of(names[str(file)]), part.drop("_file", "_same", "_late", PARTITION).with_columns(reason))
+        for (file,), part in same.group_by("_file", maintain_order=True)
+    ]
+    kept, again = dict(fresh["_file"].value_counts().iter_rows()), dict(same["_file"].value_counts().iter_rows())
+    entries = [
+        replace(entry, kept=kept.get(entry.id, 0), quarantined=judged.quarantined.height + again.get(entry.id, 0))
+        for entry, judged in ((judged.entry, judged) for judged in batch)
+    ]
+    return fresh.select(rows.columns), pl.concat([*(j.quarantined for j in batch), *repeated]), entries
 
 
-def _newest(table: RawTable, raw: DeltaDoor, fresh: Sequence[pl.DataFrame], rows: pl.DataFrame) -> pl.DataFrame:
-    """The newest versions of the facts whose keys the rows given have."""
-    if not rows.width:
-        return rows
-    key = list(table.key)
-    parts = [frame.join(rows, on=key, how="semi") for frame in fresh if frame.width]
-    if raw.exists:
-        parts.append(raw.scan().join(rows.lazy(), on=key, how="semi").select(rows.columns).collect())
-    if not parts:
+def _newest(table: RawTable, raw: DeltaDoor, rows: pl.DataFrame) -> pl.DataFrame:
+    """The newest ingested versions of the facts whose keys the rows given have."""
+    if not raw.exists or rows.is_empty():
         return rows.clear()
-    ordered = pl.concat(parts).sort("known_timestamp", "_file", ROW, maintain_order=True)
+    key = list(table.key)
+    found = raw.scan().join(rows.lazy().select(key).unique(), on=key, how="semi").select(rows.columns).collect()
+    ordered = found.sort("known_timestamp", "_file", ROW, maintain_order=True)
     return ordered.unique(key, keep="last", maintain_order=True)
 
 
-def _divide(table: RawTable, rows: pl.DataFrame, known: pl.DataFrame,
-            now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:  # fmt: skip
-    """Rows that repeat what is known (with a reason), and rows that are new or correct it."""
-    if not rows.width:
-        return pl.DataFrame(schema={REASON: pl.String}), rows
-    values = [column.name for column in table.columns]
-    same = rows.join(known.select(values), on=values, how="semi", nulls_equal=True, maintain_order="left")
-    rest = rows.join(known.select(values), on=values, how="anti", nulls_equal=True, maintain_order="left")
-    corrected = rest.join(known.select(table.key), on=list(table.key), how="semi").select("_file", ROW)
-    marked = rest.join(corrected.with_columns(pl.lit(True).alias("_late")), on=["_file", ROW], how="left")
-    late = pl.col("_late").fill_null(False)
-    timed = marked.with_columns(pl.when(late).then(pl.lit(now)).otherwise("known_timestamp").alias("known_timestamp"))
-    reason = pl.lit("repeats a row that is already ingested").alias(REASON)
-    return same.drop("_file", PARTITION).with_columns(reason), timed.drop("_late").select(rows.columns)
+def _compared(table: RawTable, rows: pl.DataFrame, files: Sequence[str], known: pl.DataFrame) -> pl.DataFrame:
+    """Rows in the order of their files, and of each whether it repeats (``_same``) or corrects what came before it.
+
+    Args:
+        table: The declaration.
+        rows: Of all files; a key stands once in each.
+        files: Their ids, in order.
+        known: The newest version of each key that is ingested.
+    """
+    order = pl.col("_file").replace_strict(list(files), range(len(files)), return_dtype=pl.Int64)
+    both = pl.concat(
+        [known.with_columns(pl.lit(-1, pl.Int64).alias("_order")), rows.with_columns(order.alias("_order"))]
+    )
+    key, values = list(table.key), [column.name for column in table.columns]
+    before = both.sort(*key, "_order", maintain_order=True)
+    follows = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in key) & (
+        pl.int_range(pl.len()) > 0
+    )
+    equal = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in values)
+    marked = before.with_columns((follows & equal).alias("_same"), (follows & ~equal).alias("_late"))
+    return marked.filter(pl.col("_order") >= 0).sort("_order", ROW).drop("_order")
+
+
+def _file_of(entry: LedgerEntry) -> LandedFile:
+    return LandedFile(Path(entry.name), entry.digest)
 
 
 def _digests_after(raw: DeltaDoor, fresh: pl.DataFrame, months: Sequence[str]) -> dict[str, str]:

@@ -1,71 +1,123 @@
 """The landing sensor: new files ask for one run of the graph."""
 
 import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 import dagster as dg
 
 from mlops_platform.manifest import digest_of
 from mlops_platform.resources.home import Home
-from mlops_platform.sources.landing import finished_files, landed_files
+from mlops_platform.sources.watch import Budget, Listing, Waiting, Watch, listing_digest, look
 from mlops_platform.spec import Project
 
+SETTLED = "mlops/settled"
+"""Tag of a run that takes only files that the sensor has seen to be whole."""
 _EVERY_SECONDS = 5
+_NOT_BEGUN = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 
 
-def landing_sensor(project: Project, job: str) -> dg.SensorDefinition:
+@dataclass(frozen=True)
+class _Cursor:
+    """What one tick leaves to the next: a digest and a count, however many files there are.
+
+    Attributes:
+        listing: Digest of the names, sizes and times that it saw.
+        waiting: How many files were not dealt with.
+        asked: Key of the newest request.
+    """
+
+    listing: str = ""
+    waiting: int = 0
+    asked: str = ""
+
+    @classmethod
+    def read(cls, text: str | None) -> "_Cursor":
+        found = json.loads(text) if text else {}
+        # A cursor of another version of this sensor: look at everything anew.
+        return cls(**found) if found.keys() == cls.__dataclass_fields__.keys() else cls()
+
+
+def landing_sensor(project: Project, job: str, clock: Callable[[], float] = time.time) -> dg.SensorDefinition:
     """Asks for a run when files have landed that no raw table has ingested, and have stopped growing.
 
-    The files are listed at each tick (name, size, time); only a listing that differs from the one last dealt with, and
-    equals the one of the tick before, is looked at closer: those files' contents that no ledger has make the run key,
-    so equal content asks once.
+    Each tick lists names, sizes and times. A listing that is that of the tick before, with nothing left to do, ends the
+    tick. Else each file that has stayed as it is since an earlier tick is hashed, within a budget, and those whose
+    content no ledger has make the run key: equal content asks once.
 
     Args:
         project: The declaration.
         job: Name of the job to run.
+        clock: Seconds since the epoch.
     """
+    name = f"{project.name}_landing"
 
     @dg.sensor(
-        name=f"{project.name}_landing",
+        name=name,
         job_name=job,
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Runs the graph when new files have landed.",
     )
     def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        home = Home.from_environment()
-        listing = _listing(project, home)
-        seen = json.loads(context.cursor) if context.cursor else {"now": {}, "done": {}}
-        cursor = {"now": listing, "done": seen["done"]}
-        if listing == seen["done"]:
+        home, before = Home.from_environment(), _Cursor.read(context.cursor)
+        listing = look(home.landing, [table.name for table in project.raw_tables])
+        digest = listing_digest(listing)
+        if digest == before.listing and not before.waiting:
             return dg.SensorResult(skip_reason="nothing new has landed")
-        if listing != seen["now"]:
-            return dg.SensorResult(skip_reason="files are arriving", cursor=json.dumps(cursor))
-        settled = json.dumps({"now": listing, "done": listing})
-        new = _not_ingested(project, home)
-        if not new:
-            return dg.SensorResult(skip_reason="all that landed is ingested", cursor=settled)
-        request = dg.RunRequest(run_key=f"landed:{digest_of(new)}", tags={"mlops/new_files": str(len(new))})
-        return dg.SensorResult(run_requests=[request], cursor=settled)
+        waiting = _waiting(project, home, listing if digest != before.listing else None, clock())
+        key = f"landed:{digest_of(sorted(set(waiting.settled.values())))}"
+        reason = _why_not(waiting) or _why_not_now(context, name, key, before.asked)
+        asked = before.asked if reason else key
+        after = json.dumps(asdict(_Cursor(digest, waiting.count, asked)))
+        if reason:
+            return dg.SensorResult(skip_reason=reason, cursor=after)
+        tags = {"mlops/new_files": str(len(waiting.settled)), SETTLED: "true"}
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, tags=tags)], cursor=after)
 
     return landing
 
 
-def _listing(project: Project, home: Home) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for table in project.raw_tables:
-        for path in finished_files(home.landing / table.name):
-            facts = path.stat()
-            found[f"{table.name}/{path.name}"] = [facts.st_size, facts.st_mtime_ns]
-    return found
+def _waiting(project: Project, home: Home, changed: Listing | None, now: float) -> Waiting:
+    """Settled files that no raw table has, and how many more are on their way; ``changed`` is a listing to note."""
+    path = home.landing_memory(project.name)
+    if changed is None and not path.is_file():
+        changed = look(home.landing, [table.name for table in project.raw_tables])
+    with Watch.open(path, home.landing) as watch:
+        if changed is not None:
+            watch.note(changed, now)
+        waiting = watch.settle(now, Budget())
+        if not waiting.settled:
+            return waiting
+        known = _ingested(project, home, waiting.settled)
+        done = [place for place, digest in waiting.settled.items() if digest in known[place[0]]]
+        watch.done(done)
+    settled = {place: digest for place, digest in waiting.settled.items() if place not in set(done)}
+    return Waiting(growing=waiting.growing, unread=waiting.unread, settled=settled)
 
 
-def _not_ingested(project: Project, home: Home) -> list[str]:
+def _ingested(project: Project, home: Home, settled: Mapping[tuple[str, str], str]) -> dict[str, set[str]]:
     from mlops_platform.resources.delta import DeltaDoor
+    from mlops_platform.sources.ingest import ingested
 
-    new: set[str] = set()
-    for table in project.raw_tables:
-        folder = home.landing / table.name
-        raw = DeltaDoor(home.raw_table(project.name, table.name))
-        if finished_files(folder):
-            new |= {file.id for file in landed_files(folder) if not raw.has_transaction(file.digest)}
-    return sorted(new)
+    tables = {place for place, _ in settled}
+    return {name: ingested(DeltaDoor(home.raw_table(project.name, name))) for name in tables}
+
+
+def _why_not(waiting: Waiting) -> str | None:
+    if waiting.unread:
+        return f"files are being read: {waiting.unread} are left for the next ticks"
+    if not waiting.settled:
+        return "files are arriving" if waiting.growing else "all that landed is ingested"
+    return None
+
+
+def _why_not_now(context: dg.SensorEvaluationContext, sensor: str, key: str, asked: str) -> str | None:
+    """One request for one set of contents, and none while one waits that will take these files, too."""
+    if key == asked:
+        return "these files have been asked for"
+    filters = dg.RunsFilter(statuses=_NOT_BEGUN, tags={"dagster/sensor_name": sensor})
+    if context.instance.get_runs(filters=filters, limit=1):
+        return "a run is waiting that will take these files"
+    return None

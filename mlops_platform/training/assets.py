@@ -1,6 +1,7 @@
 """The checkpoint station."""
 
 import importlib.metadata
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_platform.errors import KilledError
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.compute import ComputeResource, ResolvedCompute
 from mlops_platform.resources.mlflow import Tracked
@@ -40,9 +42,7 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
         def work(output: Path) -> Made:
             job = _job(model, numeric, source, output, resolved)
-            with tempfile.TemporaryDirectory(prefix="mlops-training-") as folder:
-                messages = compute.run(context, resolved, job.write(Path(folder) / "job.json"), leases)
-            return _made(output, messages[-1])
+            return _made(output, _trained(context, compute, resolved, job, leases))
 
         return stations.make(
             context, kind="checkpoint", code=(WORK, model.network.module),
@@ -52,6 +52,20 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         )  # fmt: skip
 
     return checkpoint
+
+
+def _trained(context: dg.AssetExecutionContext, compute: ComputeResource, resolved: ResolvedCompute, job: Job,
+             leases: Path) -> Mapping[str, Any]:  # fmt: skip
+    """The program's last message; a program that was killed is started once more, from nothing."""
+    with tempfile.TemporaryDirectory(prefix="mlops-training-") as folder:
+        path = job.write(Path(folder) / "job.json")
+        try:
+            return compute.run(context, resolved, path, leases)[-1]
+        except KilledError as killed:
+            context.log.warning(f"training begins anew: {killed.found}")
+            shutil.rmtree(job.output)
+            job.output.mkdir()
+            return compute.run(context, resolved, path, leases)[-1]
 
 
 def _job(model: Model, numeric: tuple[str, ...], dataset: Artifact, output: Path, compute: ResolvedCompute) -> Job:
