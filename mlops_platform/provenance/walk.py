@@ -12,7 +12,7 @@ from mlops_platform.provenance.example_rows import example_rows
 from mlops_platform.provenance.feature_rows import FeatureRow, SourceRows, feature_row
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 from mlops_platform.resources.delta import DeltaDoor
-from mlops_platform.resources.history import Move, PromotionHistory
+from mlops_platform.resources.history import DECISIONS, Move, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.source_code import resolve
@@ -26,7 +26,7 @@ class Why:
     Attributes:
         prediction: Its row in the prediction log.
         features_read: The values that the model was given.
-        moves: Entries of the promotion history that are about its model version.
+        moves: Decisions of the promotion history that are about its model version.
         checkpoint, dataset, evaluation: Manifests; the evaluation is the newest one of that checkpoint.
         example: The raw rows that the question came from.
         features: One row a feature table.
@@ -68,7 +68,7 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
     return Why(
         prediction=row,
         features_read={name: example[name] for name in [*project.numeric_columns(model), *model.categories]},
-        moves=[move for move in moves if move.challenger == row["checkpoint"]],
+        moves=[move for move in moves if move.challenger == row["checkpoint"] and move.action in DECISIONS],
         checkpoint=checkpoint,
         dataset=dataset,
         evaluation=_evaluation(home, project, model, row["checkpoint"]),

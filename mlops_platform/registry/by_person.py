@@ -144,11 +144,13 @@ def rollback_target(history: PromotionHistory, live: Move, to: str | None) -> tu
         earlier = [move for move in history.moves() if move.action != REHEARSAL and move.champion != live.champion]
         free = [move for move in earlier if move.checkpoint is not None and move.checkpoint not in barred]
         if not free:
-            left = f"; barred: {', '.join(sorted(m.version or '' for m in barred.values()))}" if barred else ""
+            shut = sorted(bar.version for bar in barred.values() if bar.version)
+            lift = f"mlops allow {history.model} --version {(shut or ['N'])[-1]} --by NAME --because TEXT"
             raise PlatformError(
                 required=f"an earlier champion of {history.model} to roll back to",
-                found=f"none but version {live.champion}, which is live{left}",
-                remedy=f"name a version with --to, or see: mlops history {history.model}",
+                found=f"none but version {live.champion}, which is live"
+                + (f"; barred: {', '.join(shut)}" if shut else ""),
+                remedy=lift if shut else f"there is nothing before it; see: mlops history {history.model}",
             )
         to = free[-1].champion
     _require_not_live(live, to)
