@@ -31,7 +31,8 @@ def one_table(compute: str) -> Project:
     table = replace(
         PROJECT.feature_table("origin_delays"), compute=compute, columns=columns("float32", "departure_delay_3h")
     )
-    model = replace(PROJECT.models[0], features=("origin_delays",), categories=("origin",), slices=())
+    gate = replace(PROJECT.models[0].gate, slice_margins={})
+    model = replace(PROJECT.models[0], features=("origin_delays",), categories=("origin",), slices=(), gate=gate)
     return replace(PROJECT, feature_tables=(table,), models=(model,))
 
 
