@@ -28,9 +28,10 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     )
     def dataset(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
         from mlops_platform.datasets.build import build
-        from mlops_platform.datasets.reuse import earlier_features, recipe_of
+        from mlops_platform.datasets.reuse import earlier_features
         from mlops_platform.resources.delta import DeltaDoor
         from mlops_platform.resources.feast import FeastDoor
+        from mlops_platform.resources.memo import recipe_of
 
         home = stations.home
         raw = stations.input(f"{project.name}/raw/{model.examples.source}").manifest
@@ -51,7 +52,7 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         def work(folder: Path) -> Made:
             rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version)
             refs = {name: manifest.delta for name, manifest in features.items()}
-            recipe = recipe_of("/".join(context.asset_key.path), code, config, inputs)
+            recipe, _ = recipe_of("/".join(context.asset_key.path), code=code, config=config, inputs=inputs)
             earlier = earlier_features(home, project, model, recipe, features)
             built = build(project, model, rows, FeastDoor(home, project), refs, folder, earlier=earlier.rows)
             context.log.info(f"{built}: {earlier.said}")

@@ -6,7 +6,6 @@ Like a memo this saves work and changes no result: the rows are those that a joi
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import polars as pl
 
@@ -16,7 +15,6 @@ from mlops_platform.manifest import Manifest, Recipe
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
-from mlops_platform.resources.source_code import closure
 from mlops_platform.spec import Model, Project
 
 ALWAYS = datetime.max.replace(tzinfo=UTC)
@@ -37,13 +35,6 @@ class Earlier:
 
     rows: pl.DataFrame | None
     said: str
-
-
-def recipe_of(station: str, functions: tuple[str, ...], config: Mapping[str, Any], inputs: Mapping[str, str]) -> Recipe:
-    """The recipe by which the station is about to make its dataset."""
-    source = closure(*functions)
-    return Recipe(station=station, functions=functions, code=source.digest, config=dict(config),
-                  software=source.distributions, inputs=dict(inputs))  # fmt: skip
 
 
 def earlier_features(

@@ -29,7 +29,7 @@ from pydantic import Field
 
 from mlops_platform.point_in_time.errors import PointInTimeError
 from mlops_platform.point_in_time.feast_dates import date_range, entities_between
-from mlops_platform.point_in_time.feast_entities import read_entities
+from mlops_platform.point_in_time.feast_entities import EntityFrame, read_entities
 from mlops_platform.point_in_time.feast_job import Join, PolarsRetrievalJob, TableRead
 from mlops_platform.point_in_time.feast_logging import write_log
 from mlops_platform.point_in_time.feast_monitoring import PolarsMonitoring
@@ -128,12 +128,7 @@ class PolarsOfflineStore(PolarsPulls, PolarsMonitoring, OfflineStore):
             repo_path=config.repo_path,
             full_feature_names=full_feature_names,
             on_demand_feature_views=on_demand_views(feature_refs, registry, project, entities.rows.columns),
-            metadata=RetrievalMetadata(
-                features=feature_refs,
-                keys=[name for name in entities.rows.columns if name != entities.event_timestamp],
-                min_event_timestamp=entities.earliest,
-                max_event_timestamp=entities.latest,
-            ),
+            metadata=_metadata(feature_refs, entities),
             notes=entities.notes,
             staging=_settings(config).staging(),
         )
@@ -180,6 +175,15 @@ class PolarsOfflineStore(PolarsPulls, PolarsMonitoring, OfflineStore):
     ) -> Iterable[tuple[str, str]]:
         """Return the columns of a source with the names of their Arrow types; works for Delta, unlike Feast's own."""
         return stored_types(open_source(config, data_source)[0])
+
+
+def _metadata(feature_refs: list[str], entities: EntityFrame) -> RetrievalMetadata:
+    return RetrievalMetadata(
+        features=feature_refs,
+        keys=[name for name in entities.rows.columns if name != entities.event_timestamp],
+        min_event_timestamp=entities.earliest,
+        max_event_timestamp=entities.latest,
+    )
 
 
 def _settings(config: RepoConfig) -> PolarsOfflineStoreConfig:

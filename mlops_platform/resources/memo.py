@@ -27,6 +27,17 @@ class Looked:
     because: str | None = None
 
 
+def recipe_of(station: str, *, code: tuple[str, ...], config: Mapping[str, Any], inputs: Mapping[str, str],
+              software: Mapping[str, str] | None = None) -> tuple[Recipe, Mapping[str, str]]:  # fmt: skip
+    """A station's recipe as it is now, and the digest of each part of its code."""
+    source = closure(*code)
+    recipe = Recipe(
+        station=station, functions=code, code=source.digest, config=dict(config),
+        software={**source.distributions, **(software or {})}, inputs=dict(inputs),
+    )  # fmt: skip
+    return recipe, source.parts
+
+
 def look(refs: Refs, station: str, *, code: tuple[str, ...], config: Mapping[str, Any], inputs: Mapping[str, str],
          software: Mapping[str, str] | None = None, redo: bool = False, outside: bool = False) -> Looked:  # fmt: skip
     """Puts a station's recipe together and looks for its artifact; writes nothing.
@@ -36,11 +47,7 @@ def look(refs: Refs, station: str, *, code: tuple[str, ...], config: Mapping[str
         station: Asset key, joined by slashes.
         code, config, inputs, software, redo, outside: As of ``Stations.make``.
     """
-    source = closure(*code)
-    recipe = Recipe(
-        station=station, functions=code, code=source.digest, config=dict(config),
-        software={**source.distributions, **(software or {})}, inputs=dict(inputs),
-    )  # fmt: skip
+    recipe, parts = recipe_of(station, code=code, config=config, inputs=inputs, software=software)
     found, because = refs.store.find(recipe.key), None
     if found is None and refs.store.recipe(recipe.key) is not None:
         because = "what this recipe gave before is no longer whole in the store"
@@ -50,4 +57,4 @@ def look(refs: Refs, station: str, *, code: tuple[str, ...], config: Mapping[str
         last = refs.find(station)
         if last is None or last.manifest.digest != found.manifest.digest:
             because = "what lies outside the store now is of another making"
-    return Looked(recipe=recipe, parts=source.parts, found=None if because else found, because=because)
+    return Looked(recipe=recipe, parts=parts, found=None if because else found, because=because)
