@@ -22,6 +22,7 @@ from benchmarks.homes import fresh
 from benchmarks.tables import table
 from mlops_platform.manifest import digest_bytes, short
 from mlops_platform.projects.flights.project import PROJECT
+from mlops_platform.lineage import data_job
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.home import Home
 from mlops_platform.sources.ingest import FILES, LedgerEntry
@@ -36,7 +37,7 @@ class Ticks:
 
     def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
         self.now, self.cursor, self.instance = time.time(), "", instance
-        self.sensor = landing_sensor(PROJECT, "flights_everything", clock=lambda: self.now)
+        self.sensor = landing_sensor(PROJECT, data_job(PROJECT), clock=lambda: self.now)
 
     def tick(self) -> tuple[float, str]:
         """Seconds that a tick took, and what it said."""

@@ -2,12 +2,16 @@
 
     raw tables -> feature tables -> dataset -> checkpoint -> evaluation -> gate
                      |                                          |           |
-                     +-> registry, online store          registered model -> champion -> predictions
+                     +-> registry, online store          registered model -> champion -> predictions -> monitoring
+                                                                                                             |
+                                                                     retrain decision, on which a sensor acts
 
-``build_definitions(project)`` is the whole contract of reuse.
+``build_definitions(project)`` is the whole contract of reuse. What moves by itself: files that land ask for a data run
+(all but training), whatever else changes is followed as the stations' conditions say, and a retrain decision that says
+yes asks for the model's training run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
@@ -19,11 +23,13 @@ from mlops_platform.features.assets import feast_registry_asset, feature_table_a
 from mlops_platform.features.checks import feature_table_checks, online_checks, registry_checks
 from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
+from mlops_platform.resources.automation import PROJECT, TABLES, TRAINS, Job, automation_sensor
 from mlops_platform.resources.compute import ComputeResource
 from mlops_platform.resources.mlflow import MlflowResource
-from mlops_platform.resources.reaper import PROJECT as TAG_OF_PROJECT
 from mlops_platform.resources.reaper import reaper_sensor
 from mlops_platform.resources.station import Stations
+from mlops_platform.retraining.assets import retrain_decision_asset
+from mlops_platform.retraining.sensors import retraining_sensor
 from mlops_platform.serving.assets import predictions_asset
 from mlops_platform.serving.checks import predictions_checks
 from mlops_platform.sources.assets import raw_table_asset
@@ -46,20 +52,62 @@ def build_definitions(project: Project) -> dg.Definitions:
     assets = [*table_assets(project), *(asset for model in project.models for asset in model_assets(project, model))]
     checks = [*table_checks(project), *(check for model in project.models for check in model_checks(project, model))]
     mlflow = MlflowResource()
-    everything = f"{project.name}_everything"
-    job = dg.define_asset_job(
-        everything,
-        description="The whole graph, from landing to predictions.",
-        tags={TAG_OF_PROJECT: project.name},
-    )
+    everything, data = everything_job(project), data_job(project)
+    training = {model.name: training_job(project, model) for model in project.models}
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[job, rollback_job(project)],
-        sensors=[landing_sensor(project, everything), reaper_sensor(project, everything, mlflow)],
+        jobs=[everything, data, *training.values(), rollback_job(project)],
+        sensors=[
+            landing_sensor(project, data),
+            automation_sensor(project),
+            retraining_sensor(project, data, training),
+            reaper_sensor(project, [everything, data, *training.values()], mlflow),
+        ],
         resources={"stations": Stations(mlflow=mlflow), "mlflow": mlflow, "compute": ComputeResource()},
         executor=dg.in_process_executor,
     )
+
+
+def everything_job(project: Project) -> Job:
+    """The whole graph, training included, whatever the policies say: what a person asks for."""
+    return dg.define_asset_job(
+        f"{project.name}_everything",
+        description="The whole graph, from landing to retrain decisions; trains whatever the policies say.",
+        tags={PROJECT: project.name, TABLES: project.name},
+    )
+
+
+def data_job(project: Project) -> Job:
+    """What follows new data at once, in one run: all but training and what is about a newly trained model."""
+    trained = [key for model in project.models for key in _keys(project, model, TRAINED)]
+    return dg.define_asset_job(
+        f"{project.name}_data",
+        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*trained),
+        description="Raw tables and what follows them at once; whether to train is decided, and not done.",
+        tags={PROJECT: project.name, TABLES: project.name},
+    )
+
+
+def training_job(project: Project, model: Model) -> Job:
+    """Trains a model on its newest dataset, judges it, and makes it champion if it is better."""
+    decided = ["retrain_decision"] if model.retraining is not None else []
+    return dg.define_asset_job(
+        f"{project.name}_{model.name}_training",
+        selection=dg.AssetSelection.assets(*_keys(project, model, [*TRAINED, *FOLLOWING, *decided])),
+        description=f"Trains {model.name} on its newest dataset, judges it and promotes it if it is better.",
+        tags={PROJECT: project.name, TRAINS: f"{project.name}/{model.name}"},
+    )
+
+
+TRAINED = ("checkpoint", "evaluation", "gate", "registered_model", "champion")
+"""Stations that are about a newly trained model."""
+FOLLOWING = ("predictions",)
+"""Stations that a training run brings up to date for the model that is live after it."""
+
+
+def _keys(project: Project, model: Model, stations: Iterable[str]) -> list[dg.AssetKey]:
+    return [dg.AssetKey([project.name, model.name, station]) for station in stations]
 
 
 def table_assets(project: Project) -> Iterator[dg.AssetsDefinition]:
@@ -79,6 +127,8 @@ def model_assets(project: Project, model: Model) -> Iterator[dg.AssetsDefinition
     yield registered_model_asset(project, model)
     yield champion_asset(project, model)
     yield predictions_asset(project, model)
+    if model.retraining is not None:
+        yield retrain_decision_asset(project, model)
 
 
 def table_checks(project: Project) -> Iterator[dg.AssetChecksDefinition]:

@@ -63,6 +63,7 @@ class Run:
         failures: Stations that failed.
         not_reached: Stations that were selected and not tried, since something before them failed or a blocking
             check was red.
+        skipped: Why stations had nothing to make, by station.
         checks: How many checks were evaluated.
         red: Those that did not pass.
     """
@@ -73,6 +74,7 @@ class Run:
     not_reached: tuple[str, ...]
     checks: int
     red: tuple[RedCheck, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -142,9 +144,12 @@ class Graph:
         from mlops_platform.resources.station import listeners
 
         finished: list[Progress] = []
+        skipped: dict[str, str] = {}
 
         def hear(progress: "Progress") -> None:
-            if progress.seconds is not None and progress.error is None:
+            if progress.skipped is not None:
+                skipped[progress.station] = progress.skipped
+            elif progress.seconds is not None and progress.error is None:
                 finished.append(progress)
             listen(progress)
 
@@ -156,15 +161,16 @@ class Graph:
                                                 run_config=_NO_CONSOLE)  # fmt: skip
         finally:
             listeners.remove(hear)
-        return _outcome(result, ["/".join(key.path) for key in keys], finished)
+        return _outcome(result, ["/".join(key.path) for key in keys], finished, skipped)
 
 
-def _outcome(result: "dg.ExecuteInProcessResult", stations: list[str], finished: list["Progress"]) -> Run:
+def _outcome(result: "dg.ExecuteInProcessResult", stations: list[str], finished: list["Progress"],
+             skipped: Mapping[str, str]) -> Run:  # fmt: skip
     failures = tuple(_failures(result.all_events))
-    tried = {progress.station for progress in finished} | {failure.step for failure in failures}
+    tried = {*(progress.station for progress in finished), *(failure.step for failure in failures), *skipped}
     checks = result.get_asset_check_evaluations()
     return Run(
-        run_id=result.run_id, finished=tuple(finished), failures=failures, checks=len(checks),
+        run_id=result.run_id, finished=tuple(finished), failures=failures, checks=len(checks), skipped=skipped,
         not_reached=tuple(station for station in stations if station not in tried),
         red=tuple(red_check(check) for check in checks if not check.passed),
     )  # fmt: skip

@@ -26,6 +26,7 @@ _ROOMS = {
     "registered_model": "registry",
     "champion": "registry",
     "predictions": "serving",
+    "retrain_decision": "retraining",
 }
 
 
@@ -35,5 +36,10 @@ def outline(project: Project) -> list[Planned]:
     raw = [Planned(f"{name}/raw/{table.name}", "sources") for table in project.raw_tables]
     features = [Planned(f"{name}/features/{table.name}", "features") for table in project.feature_tables]
     feast = [Planned(f"{name}/feast/{station}", "features") for station in ("registry", "online")]
-    models = [Planned(f"{name}/{m.name}/{station}", room) for m in project.models for station, room in _ROOMS.items()]
+    models = [
+        Planned(f"{name}/{m.name}/{station}", room)
+        for m in project.models
+        for station, room in _ROOMS.items()
+        if m.retraining is not None or room != "retraining"
+    ]
     return [*raw, *features, *feast, *models]

@@ -4,12 +4,12 @@ from collections import Counter
 
 from mlops_platform.cli.context import console, emit, plural
 from mlops_platform.cli.execution import Graph
-from mlops_platform.cli.planning import FAILS, MAY_RUN, RUNS, TAKEN, plan
+from mlops_platform.cli.planning import FAILS, MAY_RUN, RUNS, SKIPPED, TAKEN, plan
 from mlops_platform.cli.words import station_name
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Project
 
-_STYLES = {TAKEN: "dim", RUNS: "green", MAY_RUN: "yellow", FAILS: "bold red"}
+_STYLES = {TAKEN: "dim", RUNS: "green", MAY_RUN: "yellow", SKIPPED: "yellow", FAILS: "bold red"}
 _MOST = 4
 
 
@@ -38,5 +38,5 @@ def show_plan(project: Project, home: Home, selection: str, *, as_json: bool) ->
         if len(rest) >= _MOST:
             shown.print(f"{'':<{width}}    and {len(rest) - _MOST + 1} more; --json has them all")
     counts = Counter(step.state for step in steps)
-    told = ", ".join(f"{counts[state]} {state}" for state in (RUNS, MAY_RUN, TAKEN, FAILS) if counts[state])
+    told = ", ".join(f"{counts[state]} {state}" for state in (RUNS, MAY_RUN, TAKEN, SKIPPED, FAILS) if counts[state])
     shown.print(f"{plural(len(steps), 'station')}: {told}", style="bold")

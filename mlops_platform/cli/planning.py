@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlops_platform.resources.memo import Looked
 
-TAKEN, RUNS, MAY_RUN, FAILS = "would be taken", "would run", "may run", "would fail"
+TAKEN, RUNS, MAY_RUN, SKIPPED, FAILS = "would be taken", "would run", "may run", "would be skipped", "would fail"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,8 @@ class Step:
 
     Attributes:
         station: Asset key, joined by slashes.
-        state: ``would be taken`` (a memo hit), ``would run``, ``may run`` or ``would fail``.
+        state: ``would be taken`` (a memo hit), ``would run``, ``may run``, ``would be skipped`` or
+            ``would fail``.
         why: Reasons in words; none for a memo hit.
         changed: What differs from the recipe before.
         stands: Whether the artifact that would be taken is the one that the station stands for already.
@@ -63,7 +64,7 @@ def plan(graph: Graph, home: Home, keys: Sequence["dg.AssetKey"]) -> list[Step]:
 
 def _step(graph: Graph, refs: Refs, key: "dg.AssetKey", moving: list[str], stations: Any,
           resources: Mapping[str, Any]) -> Step:  # fmt: skip
-    from mlops_platform.resources.planning import look_through
+    from mlops_platform.resources.planning import Skips, look_through
 
     station = "/".join(key.path)
     upstream = tuple(f"upstream {station_name(name)} would run" for name in moving)
@@ -74,6 +75,8 @@ def _step(graph: Graph, refs: Refs, key: "dg.AssetKey", moving: list[str], stati
             return Step(station=station, state=FAILS, why=(f"it requires {error.required}, found {error.found}",))
         never = refs.find(station) is None
         return Step(station=station, state=RUNS if never else MAY_RUN, why=(*_never(never), *upstream))
+    if isinstance(looked, Skips):
+        return Step(station=station, state=MAY_RUN if moving else SKIPPED, why=(looked.why, *upstream))
     if looked is None:
         return Step(station=station, state=RUNS, why=("it is no station: Dagster runs it whenever it is asked",))
     return _judged(refs, station, looked, upstream)

@@ -62,6 +62,8 @@ class StationLines:
         outcome = "[dim]as it was[/]" if progress.hit else "[green]made     [/]"
         if progress.error is not None:
             outcome = "[bold red]failed   [/]"
+        elif progress.skipped is not None:
+            outcome = "[yellow]skipped  [/]"
         rows = progress.manifest.content.get("rows") if progress.manifest else None
         counted = f"  {rows:>9,} rows" if isinstance(rows, int) else ""
         name = f"{station_name(progress.station):<{self._width}}"
@@ -104,6 +106,8 @@ def show_end(shown: Console, run: Run, seconds: float, *, indent: str = "", log:
         shown.print(f"{indent}[bold red]failed[/] {station_name(failure.step)}")
         for line in failure.message.splitlines():
             shown.print(f"{indent}  {line}", markup=False, soft_wrap=True)
+    for station, why in run.skipped.items():
+        shown.print(f"{indent}[yellow]skipped[/] {station_name(station)}: {why}", soft_wrap=True)
     for check in run.red:
         shown.print(f"{indent}{red_line(check)}", soft_wrap=True)
     if run.not_reached:

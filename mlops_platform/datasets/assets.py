@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.mlflow import tracked_content
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import Model, Project
@@ -24,6 +25,7 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         group_name="datasets",
         owners=[project.owner],
         kinds={"polars", "feast", "parquet"},
+        automation_condition=follows_data(),
         description=f"Dataset of {model.name}: labelled examples with the features known at each one's time, by split.",
     )
     def dataset(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:

@@ -16,6 +16,7 @@ from mlops_platform.evaluation.figures import (
     slice_table,
 )
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.mlflow import Tracked, tracked_content
 from mlops_platform.resources.station import Made, Stations
@@ -34,6 +35,8 @@ def evaluation_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         group_name="evaluation",
         owners=[project.owner],
         kinds={"onnx", "scikit-learn"},
+        # A verdict is about a checkpoint: new data ask the retraining policy, not for another verdict on the old one.
+        automation_condition=follows_data(dg.AssetKey([project.name, model.name, "dataset"])),
         description=f"Evaluation of {model.name}: metrics, slices, calibration and comparison of the newest checkpoint "
         "on the newest holdout.",
     )
@@ -83,6 +86,7 @@ def gate_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         group_name="evaluation",
         owners=[project.owner],
         kinds={"numpy"},
+        automation_condition=follows_data(),
         description=f"Gate of {model.name}: the conditions for promotion, each with its verdict in numbers.",
     )
     def gate(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:

@@ -6,6 +6,7 @@ import dagster as dg
 
 from mlops_platform.manifest import TableRef
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import FeatureTable, Project
@@ -20,6 +21,7 @@ def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefin
         group_name="features",
         owners=[project.owner],
         kinds={"polars", "deltalake"},
+        automation_condition=follows_data(),
         description=f"Feature table {table.name}: {table.description or 'computed from ' + table.source}.",
     )
     def feature_table(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
@@ -104,6 +106,7 @@ def online_asset(project: Project) -> dg.AssetsDefinition:
         group_name="features",
         owners=[project.owner],
         kinds={"feast", "sqlite"},
+        automation_condition=follows_data(),
         description="Feast's online store: the newest feature row of every key.",
     )
     def online(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:

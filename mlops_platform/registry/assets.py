@@ -10,6 +10,7 @@ import dagster as dg
 from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import Manifest, short
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.mlflow import MlflowDoor, tracked_content
 from mlops_platform.resources.station import Made, Stations, actor
@@ -29,6 +30,7 @@ def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinitio
         group_name="registry",
         owners=[project.owner],
         kinds={"mlflow", "onnx"},
+        automation_condition=follows_data(dg.AssetKey([project.name, model.name, "dataset"])),
         description=f"Registered model {project.name}.{model.name}: a version of the checkpoint, alias challenger.",
     )
     def registered_model(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
@@ -131,6 +133,7 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         group_name="registry",
         owners=[project.owner],
         kinds={"mlflow"},
+        automation_condition=follows_data(),
         description=f"Champion of {model.name}: the version that is live, and the history of how it came to be.",
     )
     def champion(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.memo import Looked, look
@@ -17,11 +18,24 @@ from mlops_platform.resources.station import Stations
 _LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Skips:
+    """A station that has nothing to make yet.
+
+    Attributes:
+        why: In words.
+    """
+
+    why: str
+
+
 class PlanningStations(Stations):
     """Takes the place of ``Stations`` where nothing is to be done: a shell's recipe is put together and looked up.
 
     Its path and environment are always given.
     """
+
+    _skipped: Skips | None = PrivateAttr(default=None)
 
     @property
     def home(self) -> Home:
@@ -29,6 +43,15 @@ class PlanningStations(Stations):
         home = Home(Path(self.path), self.environment)
         home.export()
         return home
+
+    @property
+    def skipped(self) -> Skips | None:
+        """What the shell asked last would not make."""
+        return self._skipped
+
+    def skip(self, context: Any, why: str) -> None:
+        """Notes why a station has nothing to make."""
+        self._skipped = Skips(why)
 
     def make(  # type: ignore[override]
         self,
@@ -65,7 +88,9 @@ class PlanningContext:
     log: logging.Logger = _LOG
 
 
-def look_through(asset: dg.AssetsDefinition, stations: PlanningStations, resources: Mapping[str, Any]) -> Looked | None:
+def look_through(
+    asset: dg.AssetsDefinition, stations: PlanningStations, resources: Mapping[str, Any]
+) -> Looked | Skips | None:
     """Runs an asset's shell up to its work.
 
     Args:
@@ -82,4 +107,6 @@ def look_through(asset: dg.AssetsDefinition, stations: PlanningStations, resourc
     if shell is None or "stations" not in asked or not set(asked) <= set(given) or len(asset.keys) != 1:
         return None
     found = shell(PlanningContext(asset.key), **{name: given[name] for name in asked})
-    return found if isinstance(found, Looked) else None
+    if inspect.isgenerator(found):
+        found = next(found, None) or stations.skipped
+    return found if isinstance(found, Looked | Skips) else None

@@ -10,20 +10,21 @@ import contextlib
 import os
 import socket
 import sqlite3
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 
+from mlops_platform.resources.automation import PROJECT, Job
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import PARENT, MlflowDoor, MlflowResource
 from mlops_platform.spec import Project
 
-PROJECT = "mlops/project"
-"""Tag of each run of a project's jobs."""
 DIED, AGAIN, ATTEMPT = "mlops/died", "mlops/asked_again", "mlops/attempt"
 # The prefix keeps the tag out of the runs page.
 _PROCESS = ".dagster/mlops_process"
+_CHOSEN = "__ASSET_JOB"
 _FAILURE_REASON = "dagster/failure_reason"
 _OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
 _REASON = "Its process is gone: it was killed, or the machine went down."
@@ -74,18 +75,18 @@ def end_the_dead(instance: dg.DagsterInstance, *, but: str = "", now: datetime |
     return ended
 
 
-def reaper_sensor(project: Project, job: str, mlflow: MlflowResource) -> dg.SensorDefinition:
+def reaper_sensor(project: Project, jobs: Sequence[Job], mlflow: MlflowResource) -> dg.SensorDefinition:
     """Ends dead runs while the daemon lives, and asks again, a few times, for those that a sensor had asked for.
 
     Args:
         project: The declaration.
-        job: The job that is asked for again.
+        jobs: Those whose runs are asked for again, the one that holds every asset first.
         mlflow: Where runs are tracked.
     """
 
     @dg.sensor(
         name=f"{project.name}_reaper",
-        job_name=job,
+        jobs=list(jobs),
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Ends runs whose process is gone, and asks again for what a sensor had asked for.",
@@ -95,12 +96,14 @@ def reaper_sensor(project: Project, job: str, mlflow: MlflowResource) -> dg.Sens
         end_the_dead(instance)
         _mark_those_dagster_ended(instance, project)
         asked: list[dg.RunRequest] = []
+        # Runs of the automation sensor, and of assets chosen by hand, belong to a job that no sensor can name.
+        known = {_CHOSEN: jobs[0].name, **{job.name: job.name for job in jobs}}
         filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={DIED: "true"})
         for run in instance.get_runs(filters=filters, limit=50):
             if AGAIN in run.tags:
                 continue
             fail_in_mlflow(mlflow.door(home, project.name), run)
-            asked += _again(instance, run, job)
+            asked += _again(instance, run, known)
         return dg.SensorResult(run_requests=asked, skip_reason=None if asked else "no run has died")
 
     return reaper
@@ -139,19 +142,19 @@ def _is_tracked(door: MlflowDoor, run_id: str) -> bool:
         return database.execute(query, (run_id,)).fetchone() is not None
 
 
-def _again(instance: dg.DagsterInstance, run: dg.DagsterRun, job: str) -> list[dg.RunRequest]:
+def _again(instance: dg.DagsterInstance, run: dg.DagsterRun, known: Mapping[str, str]) -> list[dg.RunRequest]:
     """The request for a dead run's work, unless a person had asked, it was made already, or it was made too often."""
     key, attempt = f"again:{run.run_id}", int(run.tags.get(ATTEMPT, "1"))
     found = instance.get_runs(filters=dg.RunsFilter(tags={"dagster/run_key": key}), limit=1)
-    automatic = "dagster/sensor_name" in run.tags and run.job_name == job
+    automatic = "dagster/sensor_name" in run.tags and run.job_name in known
     if found or not automatic or attempt >= _MOST_ATTEMPTS:
         # Noted only once the new run is there: a daemon that dies before that asks with the same key.
         instance.add_run_tags(run.run_id, {AGAIN: found[0].run_id if found else "no"})
         return []
     kept = {name: value for name, value in run.tags.items() if name.startswith("mlops/") and name != DIED}
     selection = sorted(run.asset_selection) if run.asset_selection else None
-    return [dg.RunRequest(run_key=key, job_name=job, run_config=run.run_config, asset_selection=selection,
-                          tags={**kept, ATTEMPT: str(attempt + 1)})]  # fmt: skip
+    return [dg.RunRequest(run_key=key, job_name=known[run.job_name], run_config=run.run_config,
+                          asset_selection=selection, tags={**kept, ATTEMPT: str(attempt + 1)})]  # fmt: skip
 
 
 def _identity(pid: int) -> str:

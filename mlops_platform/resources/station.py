@@ -52,6 +52,7 @@ class Progress:
         hit: Whether an earlier artifact was taken.
         manifest: What the station now stands for.
         error: Why it failed.
+        skipped: Why there was nothing to make, where that is no fault.
     """
 
     station: str
@@ -59,6 +60,7 @@ class Progress:
     hit: bool = False
     manifest: Manifest | None = None
     error: BaseException | None = None
+    skipped: str | None = None
 
 
 listeners: list[Callable[[Progress], None]] = []
@@ -174,6 +176,11 @@ class Stations(dg.ConfigurableResource):
         _tell(Progress(station=station, seconds=whole, hit=found is not None, manifest=artifact.manifest))
         version = dg.DataVersion(artifact.manifest.digest)
         return dg.MaterializeResult(data_version=version, metadata=metadata)
+
+    def skip(self, context: dg.AssetExecutionContext, why: str) -> None:
+        """Says that a station has nothing to make yet; its asset must allow that (``output_required=False``)."""
+        context.log.warning(f"skipped: {why}")
+        _tell(Progress(station="/".join(context.asset_key.path), seconds=0.0, skipped=why))
 
     def _work(self, context: dg.AssetExecutionContext, kind: str, recipe: Recipe, work: Callable[[Path], Made],
               begun: float) -> Artifact:  # fmt: skip

@@ -1,14 +1,14 @@
 """Predictions as Dagster assets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest, digest_of
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.mlflow import tracked_content
@@ -36,10 +36,20 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         group_name="serving",
         owners=[project.owner],
         kinds={"onnx", "polars", "deltalake"},
+        automation_condition=follows_data(),
+        # Before the first champion there is nothing to answer with: that is no failure, the verdict says why.
+        output_required=False,
         description=f"Predictions of {model.name} for the day after the newest examples, in the prediction log.",
     )
-    def predictions(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
-        champion = _champion(project, model, stations)
+    def predictions(context: dg.AssetExecutionContext, stations: Stations) -> Iterator[dg.MaterializeResult]:
+        # The history says what is live, also where a person moved the champion since.
+        live = PromotionHistory(stations.home, project.name, model.name).live()
+        if live is None:
+            stations.skip(
+                context, f"no version of {model.name} passed the gate yet; mlops history {model.name} says why"
+            )
+            return
+        champion = {"version": str(live.champion), "checkpoint": str(live.checkpoint)}
         names = {"raw": sources, "features": tables}
         read = {(kind, n): stations.input(f"{project.name}/{kind}/{n}").manifest for kind in names for n in names[kind]}
         inputs = {
@@ -57,7 +67,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             context.log.info(f"{content['rows']} predictions for {content['day']} by version {content['version']}")
             return Made(content=content)
 
-        return stations.make(
+        yield stations.make(
             context,
             kind="predictions",
             code=code,
@@ -69,19 +79,6 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         )
 
     return predictions
-
-
-def _champion(project: Project, model: Model, stations: Stations) -> Mapping[str, Any]:
-    """Version and checkpoint that are live now: the history says, also where a person moved the champion since."""
-    stations.input(f"{project.name}/{model.name}/champion")
-    live = PromotionHistory(stations.home, project.name, model.name).live()
-    if live is None:
-        raise MissingArtifactError(
-            required=f"a champion of {model.name}",
-            found="none passed the gate yet",
-            remedy=f"mlops history {model.name} tells why",
-        )
-    return {"version": live.champion, "checkpoint": live.checkpoint}
 
 
 def _answer(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import dagster as dg
 
 from mlops_platform.manifest import digest_of
+from mlops_platform.resources.automation import Job
 from mlops_platform.resources.home import Home
 from mlops_platform.sources.watch import Budget, Listing, Waiting, Watch, listing_digest, look
 from mlops_platform.spec import Project
@@ -39,7 +40,7 @@ class _Cursor:
         return cls(**found) if found.keys() == cls.__dataclass_fields__.keys() else cls()
 
 
-def landing_sensor(project: Project, job: str, clock: Callable[[], float] = time.time) -> dg.SensorDefinition:
+def landing_sensor(project: Project, job: Job, clock: Callable[[], float] = time.time) -> dg.SensorDefinition:
     """Asks for a run when files have landed that no raw table has ingested, and have stopped growing.
 
     Each tick lists names, sizes and times. A listing that is that of the tick before, with nothing left to do, ends the
@@ -48,17 +49,17 @@ def landing_sensor(project: Project, job: str, clock: Callable[[], float] = time
 
     Args:
         project: The declaration.
-        job: Name of the job to run.
+        job: What to run: it ingests, and makes what follows at once.
         clock: Seconds since the epoch.
     """
     name = f"{project.name}_landing"
 
     @dg.sensor(
         name=name,
-        job_name=job,
+        job=job,
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Runs the graph when new files have landed.",
+        description="Ingests new files once they are whole, and makes what follows them at once.",
     )
     def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         home, before = Home.from_environment(), _Cursor.read(context.cursor)

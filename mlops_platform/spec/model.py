@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mlops_platform.spec.fields import duration, require, require_name, require_reference
+from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import Column
 
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error")
+_ON_ANY_NEW_ROW = Retraining()
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
 
 
@@ -176,6 +178,7 @@ class Model:
         carried: Further columns that the examples bring, for slices only; the network never sees them.
         slices: Columns by whose values its evaluation is divided.
         split, network, compute, gate: See their classes.
+        retraining: When it is trained again by itself; None: only when a person asks.
     """
 
     name: str
@@ -190,6 +193,7 @@ class Model:
     split: Split = Split()
     compute: Compute = Compute()
     gate: Gate = Gate()
+    retraining: Retraining | None = _ON_ANY_NEW_ROW
     description: str = ""
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ STATIONS = {
     "pumps/pump_repair/evaluation",
     "pumps/pump_repair/gate",
     "pumps/pump_repair/predictions",
+    "pumps/pump_repair/retrain_decision",
     "pumps/pump_repair/registered_model",
     "pumps/features/pump_state",
     "pumps/raw/readings",

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlops_platform.lineage import data_job, everything_job
 from mlops_platform.resources import reaper
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor, MlflowResource
@@ -19,9 +20,9 @@ from mlops_platform_tests.lineage.pumps.project import PROJECT
 from mlops_platform_tests.lineage.run import land
 from mlops_platform_tests.lineage.test_kills import STATIONS, digests, kill_in, landed
 
-JOB = "pumps_everything"
+JOB = "pumps_data"
 BY_SENSOR = {"dagster/sensor_name": "pumps_landing", reaper.PROJECT: "pumps", "mlops/settled": "true"}
-SENSOR = reaper.reaper_sensor(PROJECT, JOB, MlflowResource())
+SENSOR = reaper.reaper_sensor(PROJECT, [everything_job(PROJECT), data_job(PROJECT)], MlflowResource())
 WORKSPACE = "load_from:\n  - python_module: mlops_platform_tests.face.pumps_definitions\n"
 
 

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
+from mlops_platform.lineage import data_job
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.home import Home
 from mlops_platform.sources import sensors, watch
@@ -33,7 +34,7 @@ class Ticks:
 
     def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
         self.home, self.instance, self.now, self.cursor = home, instance, time.time(), None
-        self.sensor = landing_sensor(PROJECT, "pumps_everything", clock=lambda: self.now)
+        self.sensor = landing_sensor(PROJECT, data_job(PROJECT), clock=lambda: self.now)
 
     def tick(self, seconds: float = 5) -> SensorExecutionData:
         self.now += seconds
@@ -192,7 +193,7 @@ def test_a_file_changed_between_sight_and_ingest_is_taken_when_it_is_whole_again
 
 def test_a_request_that_waits_takes_later_files_too(ticks: Ticks) -> None:
     tags = {"dagster/sensor_name": "pumps_landing"}
-    job = dg.GraphDefinition("pumps_everything").to_job()
+    job = dg.GraphDefinition("pumps_data").to_job()
     run = ticks.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
     ticks.land("a.parquet")
     assert ticks.said(2) == [ARRIVING, "a run is waiting that will take these files"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mlops_platform.errors import SpecError
-from mlops_platform.spec import Column, Compute, Gate, Network, Split, duration
+from mlops_platform.spec import Column, Compute, Gate, Network, Retraining, Split, duration
 from mlops_platform_tests.lineage.pumps.project import INSPECTIONS, MODEL, PROJECT, PUMP_STATE, READINGS
 
 NAN = float("nan")
@@ -45,6 +45,12 @@ NAN = float("nan")
         (lambda: Network(module="dagster:Nope"), "Network.module", "dagster:Nope"),
         (lambda: replace(MODEL.network, epochs=0), "Network.epochs", 0),
         (lambda: replace(MODEL, features=()), "Model(pump_repair).features", ()),
+        (lambda: Retraining(cooldown="soon"), "Retraining.cooldown", "soon"),
+        (lambda: Retraining(cooldown="-1d"), "Retraining.cooldown", "-1d"),
+        (lambda: Retraining(new_rows=0), "Retraining.new_rows", 0),
+        (lambda: Retraining(new_rows=True), "Retraining.new_rows", True),
+        (lambda: Retraining(new_span="0d"), "Retraining.new_span", "0d"),
+        (lambda: Retraining(stale_after="1d", cooldown="2d"), "Retraining.stale_after", "1d"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_value(make, field: str, value: object) -> None:
@@ -105,3 +111,8 @@ def test_durations(text: str, seconds: int) -> None:
 
 def test_numeric_columns_are_context_then_features_without_categories() -> None:
     assert PROJECT.numeric_columns(MODEL) == ("weekday", "pump_state__temperature", "pump_state__vibration")
+
+
+def test_a_policy_without_any_reason_is_refused() -> None:
+    with pytest.raises(SpecError, match="at least one reason to train"):
+        Retraining(new_rows=None, on_bad_monitoring=False)

@@ -1,6 +1,6 @@
 """The model ``flight_delay``: will this flight arrive 15 minutes late or more, asked two hours before its departure?"""
 
-from mlops_platform.spec import Compute, Examples, Gate, Model, Network, Split, columns
+from mlops_platform.spec import Compute, Examples, Gate, Model, Network, Retraining, Split, columns
 
 _EXAMPLES = "mlops_platform.projects.flights.delay.examples"
 
@@ -55,4 +55,6 @@ FLIGHT_DELAY = Model(
         max_calibration_error=0.08,
         max_megabytes=10,
     ),
+    # A month is delivered as several files, some minutes apart: the cooldown lets them come together.
+    retraining=Retraining(new_rows=5_000, stale_after="45d", cooldown="1m"),
 )  # fmt: skip

@@ -1,0 +1,44 @@
+"""What moves by itself, and what may move at the same time: one condition, one sensor, and the tags of runs."""
+
+from typing import Any
+
+import dagster as dg
+
+from mlops_platform.spec import Project
+
+PROJECT = "mlops/project"
+"""Tag of each run of a project."""
+TABLES = "mlops/tables"
+"""Tag of runs that write tables; ``dagster.yaml`` lets one of them run at a time."""
+TRAINS = "mlops/trains"
+"""Tag of a model's training runs; ``dagster.yaml`` lets one run at a time for each model."""
+Job = Any
+"""What ``dg.define_asset_job`` gives; Dagster exports no name for it."""
+_EVERY_SECONDS = 5
+
+
+def follows_data(*but: dg.AssetKey) -> dg.AutomationCondition:
+    """A station follows its inputs as soon as their content has changed and nothing red blocks them.
+
+    It is Dagster's ``eager()`` with two differences: an input that was made again and came out equal moves nothing, and
+    an input whose blocking check failed holds everything behind it back. An input that will be asked for in the same
+    tick counts as changed, so a whole chain is one run, in which the memo cuts off what comes out equal.
+
+    Args:
+        but: Inputs whose change moves nothing, such as the dataset for a verdict on a checkpoint.
+    """
+    changed = dg.AutomationCondition.eager().replace("newly_updated", dg.AutomationCondition.data_version_changed())
+    condition = changed & dg.AutomationCondition.all_deps_blocking_checks_passed()
+    return (condition.ignore(dg.AssetSelection.assets(*but)) if but else condition).with_label("follows_data")
+
+
+def automation_sensor(project: Project) -> dg.AutomationConditionSensorDefinition:
+    """Runs what follows data, whoever changed them: a person in the UI, a rebuild, a moved champion."""
+    return dg.AutomationConditionSensorDefinition(
+        name=f"{project.name}_automation",
+        target=dg.AssetSelection.all(),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=_EVERY_SECONDS,
+        run_tags={PROJECT: project.name, TABLES: project.name},
+        description="Brings stations up to date whose inputs have changed, as their conditions say.",
+    )
