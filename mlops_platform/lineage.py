@@ -2,7 +2,7 @@
 
     raw tables -> feature tables -> dataset -> checkpoint -> evaluation -> gate
                      |                                          |           |
-                     +-> registry, online store          registered model -> champion -> predictions
+                     +-> registry, online store          registered model -> champion -> predictions -> monitoring
 
 ``build_definitions(project)`` is the whole contract of reuse.
 """
@@ -17,6 +17,8 @@ from mlops_platform.evaluation.assets import evaluation_asset, gate_asset
 from mlops_platform.evaluation.checks import evaluation_checks
 from mlops_platform.features.assets import feast_registry_asset, feature_table_asset, online_asset
 from mlops_platform.features.checks import feature_table_checks, online_checks, registry_checks
+from mlops_platform.monitoring.assets import monitoring_asset
+from mlops_platform.monitoring.checks import monitoring_checks
 from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.resources.compute import ComputeResource
@@ -49,7 +51,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     everything = f"{project.name}_everything"
     job = dg.define_asset_job(
         everything,
-        description="The whole graph, from landing to predictions.",
+        description="The whole graph, from landing to monitoring.",
         tags={TAG_OF_PROJECT: project.name},
     )
     return dg.Definitions(
@@ -79,6 +81,7 @@ def model_assets(project: Project, model: Model) -> Iterator[dg.AssetsDefinition
     yield registered_model_asset(project, model)
     yield champion_asset(project, model)
     yield predictions_asset(project, model)
+    yield monitoring_asset(project, model)
 
 
 def table_checks(project: Project) -> Iterator[dg.AssetChecksDefinition]:
@@ -96,6 +99,7 @@ def model_checks(project: Project, model: Model) -> Iterator[dg.AssetChecksDefin
     yield from _many(evaluation_checks(project, model))
     yield from model_registry_checks(project, model)
     yield predictions_checks(project, model)
+    yield monitoring_checks(project, model)
 
 
 def _many(checks: dg.AssetChecksDefinition | list[dg.AssetChecksDefinition]) -> list[dg.AssetChecksDefinition]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest, digest_of
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.history import PromotionHistory
@@ -74,13 +73,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 def _champion(project: Project, model: Model, stations: Stations) -> Mapping[str, Any]:
     """Version and checkpoint that are live now: the history says, also where a person moved the champion since."""
     stations.input(f"{project.name}/{model.name}/champion")
-    live = PromotionHistory(stations.home, project.name, model.name).live()
-    if live is None:
-        raise MissingArtifactError(
-            required=f"a champion of {model.name}",
-            found="none passed the gate yet",
-            remedy=f"mlops history {model.name} tells why",
-        )
+    live = PromotionHistory(stations.home, project.name, model.name).champion()
     return {"version": live.champion, "checkpoint": live.checkpoint}
 
 

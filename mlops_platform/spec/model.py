@@ -1,10 +1,11 @@
-"""Declaration of a model: its examples, split, network, compute and gate."""
+"""Declaration of a model: its examples, split, network, compute, gate and monitoring."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mlops_platform.spec.fields import duration, require, require_name, require_reference
+from mlops_platform.spec.monitoring import Monitoring
 from mlops_platform.spec.tables import Column
 
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error")
@@ -175,7 +176,7 @@ class Model:
         categories: Columns among keys, context and features that are categories; each gets an embedding.
         carried: Further columns that the examples bring, for slices only; the network never sees them.
         slices: Columns by whose values its evaluation is divided.
-        split, network, compute, gate: See their classes.
+        split, network, compute, gate, monitoring: See their classes.
     """
 
     name: str
@@ -190,6 +191,7 @@ class Model:
     split: Split = Split()
     compute: Compute = Compute()
     gate: Gate = Gate()
+    monitoring: Monitoring = field(default_factory=Monitoring)
     description: str = ""
 
     def __post_init__(self) -> None:
