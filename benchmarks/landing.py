@@ -20,9 +20,9 @@ import polars as pl
 
 from benchmarks.homes import fresh
 from benchmarks.tables import table
+from mlops_platform.lineage import data_job
 from mlops_platform.manifest import digest_bytes, short
 from mlops_platform.projects.flights.project import PROJECT
-from mlops_platform.lineage import data_job
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.home import Home
 from mlops_platform.sources.ingest import FILES, LedgerEntry

@@ -33,13 +33,13 @@ from benchmarks.homes import ROOT, fresh, land, load, materialize
 from benchmarks.tables import table
 from mlops_platform.evaluation.baseline import fit_baseline
 from mlops_platform.evaluation.bootstrap import Difference, paired_difference
-from mlops_platform.evaluation.metrics import roc_auc
 from mlops_platform.projects.flights.project import PROJECT
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.launchers import PROGRAM
 from mlops_platform.resources.refs import Refs
 from mlops_platform.scoring import Scorer
+from mlops_platform.scoring.metrics import roc_auc
 from mlops_platform.training.job import TRAIN, VALIDATION, Device, Job
 
 BAR = 0.005

@@ -3,7 +3,7 @@
 A team declares a model (``mlops_platform.spec``); ``build_definitions(project)`` turns the declaration into Dagster
 assets, in flow order:
 
-    raw tables -> feature tables -> dataset -> checkpoint -> evaluation -> gate -> champion -> predictions
+    raw tables -> feature tables -> dataset -> checkpoint -> evaluation -> gate -> champion -> predictions -> monitoring
 
 | room | owns |
 |---|---|
@@ -14,6 +14,7 @@ assets, in flow order:
 | ``evaluation`` | reports and gate verdicts |
 | ``registry`` | model versions, aliases, promotion history |
 | ``serving`` | the prediction log |
+| ``monitoring`` | what becomes of the answers, as labels arrive |
 | ``provenance`` | the walk behind ``why`` |
 
 Below the rooms: ``resources`` (doors to the outside), ``point_in_time`` (the join engine and its Feast store),

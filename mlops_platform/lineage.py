@@ -21,6 +21,8 @@ from mlops_platform.evaluation.assets import evaluation_asset, gate_asset
 from mlops_platform.evaluation.checks import evaluation_checks
 from mlops_platform.features.assets import feast_registry_asset, feature_table_asset, online_asset
 from mlops_platform.features.checks import feature_table_checks, online_checks, registry_checks
+from mlops_platform.monitoring.assets import monitoring_asset
+from mlops_platform.monitoring.checks import monitoring_checks
 from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.resources.automation import PROJECT, TABLES, TRAINS, Job, automation_sensor
@@ -102,7 +104,7 @@ def training_job(project: Project, model: Model) -> Job:
 
 TRAINED = ("checkpoint", "evaluation", "gate", "registered_model", "champion")
 """Stations that are about a newly trained model."""
-FOLLOWING = ("predictions",)
+FOLLOWING = ("predictions", "monitoring")
 """Stations that a training run brings up to date for the model that is live after it."""
 
 
@@ -127,6 +129,7 @@ def model_assets(project: Project, model: Model) -> Iterator[dg.AssetsDefinition
     yield registered_model_asset(project, model)
     yield champion_asset(project, model)
     yield predictions_asset(project, model)
+    yield monitoring_asset(project, model)
     if model.retraining is not None:
         yield retrain_decision_asset(project, model)
 
@@ -146,6 +149,7 @@ def model_checks(project: Project, model: Model) -> Iterator[dg.AssetChecksDefin
     yield from _many(evaluation_checks(project, model))
     yield from model_registry_checks(project, model)
     yield predictions_checks(project, model)
+    yield monitoring_checks(project, model)
 
 
 def _many(checks: dg.AssetChecksDefinition | list[dg.AssetChecksDefinition]) -> list[dg.AssetChecksDefinition]:

@@ -26,6 +26,7 @@ _ROOMS = {
     "registered_model": "registry",
     "champion": "registry",
     "predictions": "serving",
+    "monitoring": "monitoring",
     "retrain_decision": "retraining",
 }
 

@@ -101,11 +101,13 @@ def _current(store: ArtifactStore, manifest: Manifest, role: str, digest: str,
     """What the station behind an input stands for now; None where that is no question.
 
     It is none for files and facts, which no station made; for the champion of an evaluation, which stays a comparison
-    with the champion of its day; and for the live checkpoint of predictions, which need not be the newest one.
+    with the champion of its day; and for the live checkpoint of predictions and of monitoring, which need not be the
+    newest one, and nor need its evaluation.
     """
-    if role == "champion":
+    watched = manifest.kind == "monitoring_report"
+    if role == "champion" or (watched and role == "evaluation"):
         return None
-    if manifest.kind == "predictions" and role == "checkpoint":
+    if (watched or manifest.kind == "predictions") and role == "checkpoint":
         project, model, _ = manifest.station.split("/")
         live = PromotionHistory(store.home, project, model).live()
         checkpoint = live.checkpoint if live else None

@@ -9,7 +9,7 @@ import polars as pl
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from mlops_platform.evaluation.metrics import require_two_classes
+from mlops_platform.evaluation.classes import require_two_classes
 
 MOST_LEVELS = 200
 """Categories of more levels get no columns: a regularised network can learn them, a plain regression cannot."""

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import polars as pl
 
 from mlops_platform.evaluation.baseline import Baseline, fit_baseline
+from mlops_platform.evaluation.classes import require_two_classes
 from mlops_platform.evaluation.errors import EvaluationError
 from mlops_platform.evaluation.freshness import freshness
-from mlops_platform.evaluation.metrics import require_two_classes
 from mlops_platform.evaluation.plots import Pictures, draw
 from mlops_platform.evaluation.report import Subject, build_report, compared_scores, probabilities
 from mlops_platform.manifest import Manifest, canonical_json

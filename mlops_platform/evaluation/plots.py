@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from mlops_platform.evaluation.metrics import Labels, Scores
+from mlops_platform.scoring.metrics import Labels, Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

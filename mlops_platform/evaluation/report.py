@@ -9,8 +9,8 @@ import polars as pl
 
 from mlops_platform.evaluation.baseline import Baseline
 from mlops_platform.evaluation.freshness import Freshness
-from mlops_platform.evaluation.metrics import Labels, Scores, calibration_table, measure
 from mlops_platform.evaluation.slices import SMALLEST_SLICE, slice_metrics
+from mlops_platform.scoring.metrics import Labels, Scores, calibration_table, measure
 
 MODELS = ("challenger", "baseline", "champion")
 SCHEMA_VERSION = 1

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mlops_platform.evaluation.metrics import Labels, Metrics, Scores, measure
+from mlops_platform.scoring.metrics import Labels, Metrics, Scores, measure
 
 SMALLEST_SLICE = 100
 """Rows below which a metric is mostly chance; smaller slices are measured together."""

@@ -20,7 +20,7 @@ def retrain_decision_asset(project: Project, model: Model) -> dg.AssetsDefinitio
 
     @dg.asset(
         key=[*prefix, STATION],
-        deps=[[*prefix, station] for station in ("dataset", "checkpoint")],
+        deps=[[*prefix, station] for station in ("dataset", "checkpoint", "monitoring")],
         group_name="retraining",
         owners=[project.owner],
         kinds={"python"},

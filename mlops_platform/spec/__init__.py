@@ -7,6 +7,7 @@ code behind a station can be hashed without importing it.
 
 from mlops_platform.spec.fields import duration
 from mlops_platform.spec.model import LOWER_IS_BETTER, METRICS, Compute, Examples, Gate, Model, Network, Split
+from mlops_platform.spec.monitoring import Monitoring
 from mlops_platform.spec.project import Project
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import DTYPES, Column, FeatureTable, RawTable, columns
@@ -21,6 +22,7 @@ __all__ = [
     "FeatureTable",
     "Gate",
     "Model",
+    "Monitoring",
     "Network",
     "Project",
     "RawTable",

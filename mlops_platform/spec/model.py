@@ -1,15 +1,16 @@
-"""Declaration of a model: its examples, split, network, compute and gate."""
+"""Declaration of a model: its examples, split, network, compute, gate and monitoring."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mlops_platform.spec.fields import duration, require, require_name, require_reference
+from mlops_platform.spec.monitoring import Monitoring
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import Column
 
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error")
-_ON_ANY_NEW_ROW = Retraining()
+_ON_ANY_NEW_ROW, _USUAL_MONITORING = Retraining(), Monitoring()
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
 
 
@@ -177,7 +178,7 @@ class Model:
         categories: Columns among keys, context and features that are categories; each gets an embedding.
         carried: Further columns that the examples bring, for slices only; the network never sees them.
         slices: Columns by whose values its evaluation is divided.
-        split, network, compute, gate: See their classes.
+        split, network, compute, gate, monitoring: See their classes.
         retraining: When it is trained again by itself; None: only when a person asks.
     """
 
@@ -193,6 +194,7 @@ class Model:
     split: Split = Split()
     compute: Compute = Compute()
     gate: Gate = Gate()
+    monitoring: Monitoring = _USUAL_MONITORING
     retraining: Retraining | None = _ON_ANY_NEW_ROW
     description: str = ""
 

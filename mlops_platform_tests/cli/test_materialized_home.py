@@ -131,7 +131,7 @@ def test_a_home_that_dagster_knows_nothing_of_takes_everything_as_it_was(
     assert len(lines) == len(outline(PROJECT)) + 1 + sum(line.startswith("warn") for line in lines)
     assert f"0 made, {len(outline(PROJECT))} as they were" in lines[-1]
     assert ended.err == ""
-    assert mlops("materialize").out.startswith("nothing to do: 13 stations stand")
+    assert mlops("materialize").out.startswith("nothing to do: 14 stations stand")
 
 
 def test_a_broken_file_is_quarantined_and_gives_exit_code_3(pumps_copy: Home, mlops: Callable[..., Outcome]) -> None:

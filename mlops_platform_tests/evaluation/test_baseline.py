@@ -6,7 +6,7 @@ import pytest
 
 from mlops_platform.evaluation.baseline import fit_baseline
 from mlops_platform.evaluation.errors import EvaluationError
-from mlops_platform.evaluation.metrics import roc_auc
+from mlops_platform.scoring.metrics import roc_auc
 
 
 def _train(rows: int = 4000) -> pl.DataFrame:

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_platform.evaluation.bootstrap import paired_difference, resampled_metric
+from mlops_platform.evaluation.bootstrap import paired_difference
 from mlops_platform.evaluation.errors import EvaluationError
-from mlops_platform.evaluation.metrics import measure
+from mlops_platform.scoring.metrics import measure
+from mlops_platform.scoring.resampling import resampled_metric
 from mlops_platform.spec import LOWER_IS_BETTER, METRICS
 
 SEEDS = st.integers(0, 2**31)

@@ -9,9 +9,9 @@ import pytest
 
 from mlops_platform.evaluation.freshness import Freshness
 from mlops_platform.evaluation.gate import judge
-from mlops_platform.evaluation.metrics import measure
 from mlops_platform.evaluation.verdict import CONDITIONS, Verdict
 from mlops_platform.manifest import canonical_json
+from mlops_platform.scoring.metrics import measure
 from mlops_platform.spec import METRICS, Gate
 
 ROWS = 3000

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_platform.evaluation.metrics import Scores, calibration_table, measure
 from mlops_platform.evaluation.plots import FILES, Pictures, draw
+from mlops_platform.scoring.metrics import Scores, calibration_table, measure
 
 LABELS = (np.random.default_rng(0).random(400) < 0.3).astype(np.int8)
 SCORES = np.clip(np.random.default_rng(1).random(400) * 0.6 + 0.3 * LABELS, 0, 1)

@@ -81,7 +81,10 @@ def a_row(world: World) -> set[str]:
     folder = world.home.landing / "readings"
     extra = pl.read_parquet(folder / "readings-2024-05.parquet").head(1)
     extra.with_columns(pump=pl.lit(f"P{world.changes}-new")).write_parquet(folder / f"new-{world.changes}.parquet")
-    return {"raw/readings", "features/pump_state", "feast/online", "pump_repair/dataset", "pump_repair/predictions"}
+    return {
+        "raw/readings", "features/pump_state", "feast/online", "pump_repair/dataset", "pump_repair/predictions",
+        "pump_repair/monitoring",
+    }  # fmt: skip
 
 
 def a_helper_two_imports_away(world: World) -> set[str]:
@@ -97,10 +100,10 @@ def a_setting(world: World) -> set[str]:
 
 
 def a_package(world: World) -> set[str]:
-    """Only evaluations refer to it, and it gives the same figures."""
+    """Only what measures refers to it, and it gives the same figures."""
     world.versions["sklearn"] = f"99.{world.changes}"
     source_code._found.clear()
-    return {"pump_repair/evaluation"}
+    return {"pump_repair/evaluation", "pump_repair/monitoring"}
 
 
 def a_comment(world: World) -> set[str]:

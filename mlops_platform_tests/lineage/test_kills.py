@@ -30,6 +30,7 @@ STATIONS = [
     "pumps/pump_repair/registered_model",
     "pumps/pump_repair/champion",
     "pumps/pump_repair/predictions",
+    "pumps/pump_repair/monitoring",
     "pumps/pump_repair/retrain_decision",
 ]
 SAMPLED = ["pumps/pump_repair/checkpoint", "pumps/pump_repair/registered_model"]

@@ -30,6 +30,7 @@ STATIONS = {
     "pumps/pump_repair/dataset",
     "pumps/pump_repair/evaluation",
     "pumps/pump_repair/gate",
+    "pumps/pump_repair/monitoring",
     "pumps/pump_repair/predictions",
     "pumps/pump_repair/retrain_decision",
     "pumps/pump_repair/registered_model",
@@ -131,6 +132,7 @@ def test_new_rows_move_just_what_they_touch(pumps_copy: Home, use_home: Callable
         "pumps/feast/online",
         "pumps/pump_repair/dataset",
         "pumps/pump_repair/predictions",
+        "pumps/pump_repair/monitoring",
     }
     assert made(listening) == moved
     measured = Refs(pumps_copy).read("pumps/features/pump_state").manifest.produced.measured

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mlops_platform.errors import SpecError
-from mlops_platform.spec import Column, Compute, Gate, Network, Retraining, Split, duration
+from mlops_platform.spec import Column, Compute, Gate, Monitoring, Network, Retraining, Split, duration
 from mlops_platform_tests.lineage.pumps.project import INSPECTIONS, MODEL, PROJECT, PUMP_STATE, READINGS
 
 NAN = float("nan")
@@ -38,6 +38,11 @@ NAN = float("nan")
         (lambda: Gate(max_calibration_error=1.5), "Gate.max_calibration_error", 1.5),
         (lambda: Gate(max_megabytes=0), "Gate.max_megabytes", 0),
         (lambda: Gate(max_milliseconds=-1.0), "Gate.max_milliseconds", -1.0),
+        (lambda: Monitoring(min_rows=0), "Monitoring.min_rows", 0),
+        (lambda: Monitoring(max_drop=-0.1), "Monitoring.max_drop", -0.1),
+        (lambda: Monitoring(max_drop=NAN), "Monitoring.max_drop", NAN),
+        (lambda: Monitoring(confidence=0.5), "Monitoring.confidence", 0.5),
+        (lambda: Monitoring(confidence=1.0), "Monitoring.confidence", 1.0),
         (lambda: Split(holdout="0d"), "Split.holdout", "0d"),
         (lambda: Split(embargo="1mo"), "Split.embargo", "1mo"),
         (lambda: Compute(threads=0), "Compute.threads", 0),

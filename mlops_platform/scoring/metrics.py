@@ -12,8 +12,6 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from mlops_platform.evaluation.errors import EvaluationError
-
 Labels = npt.NDArray[np.int8]
 Scores = npt.NDArray[np.floating]
 Metrics = Mapping[str, float | None]
@@ -36,22 +34,6 @@ class CalibrationBin:
     rows: int
     mean_score: float
     positive_rate: float
-
-
-def require_two_classes(labels: Labels, *, where: str) -> None:
-    """Refuses labels on which no ranking can be judged.
-
-    Raises:
-        EvaluationError: No rows, or rows of one class only.
-    """
-    positives, rows = int(np.count_nonzero(labels)), len(labels)
-    if 0 < positives < rows:
-        return
-    raise EvaluationError(
-        required=f"labels of both classes in {where}",
-        found=f"{rows} rows, {positives} of them positive",
-        remedy="choose a longer span for it in Model.split, or land more data",
-    )
 
 
 def measure(labels: Labels, scores: Scores) -> dict[str, float | None]:

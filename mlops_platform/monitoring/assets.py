@@ -1,0 +1,93 @@
+"""The monitoring report as a Dagster asset."""
+
+import base64
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlops_platform.errors import MissingArtifactError
+from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.resources.automation import follows_data
+from mlops_platform.resources.history import PromotionHistory
+from mlops_platform.resources.mlflow import tracked_content
+from mlops_platform.resources.station import Made, Stations
+from mlops_platform.spec import Model, Project
+
+
+def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
+    """What became of the live champion's answers, as far as labels are known.
+
+    Its inputs tell the prediction log by its version: the log is append-only, so that is all of its content.
+    """
+    source = model.examples.source
+
+    @dg.asset(
+        key=[project.name, model.name, "monitoring"],
+        deps=[
+            [project.name, model.name, "predictions"],
+            [project.name, "raw", source],
+            [project.name, model.name, "evaluation"],
+        ],
+        group_name="monitoring",
+        owners=[project.owner],
+        kinds={"polars", "scikit-learn"},
+        automation_condition=follows_data(),
+        description=f"Monitoring report of {model.name}: its predictions beside the labels that arrived since, and "
+        "whether they are worse than its evaluation.",
+    )
+    def monitoring(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+        from mlops_platform.monitoring.report import Live, evaluation_of, write_report
+        from mlops_platform.resources.delta import DeltaDoor
+
+        home, history = stations.home, PromotionHistory(stations.home, project.name, model.name)
+        champion = history.champion()
+        version, checkpoint = str(champion.champion), str(champion.checkpoint)
+        evaluation = evaluation_of(stations.store, history.moves(), checkpoint)
+        live = Live(version=version, checkpoint=checkpoint, evaluation=evaluation)
+        predictions = stations.input(f"{project.name}/{model.name}/predictions").manifest
+        raw = stations.input(f"{project.name}/raw/{source}").manifest
+        log = DeltaDoor(home.prediction_log(project.name, model.name))
+        if not log.exists:
+            raise MissingArtifactError(
+                required=f"the prediction log of {model.name}", found=f"no table {home.relative(log.path)}",
+                remedy="restore it from a backup: a log that is gone is not written again",
+            )  # fmt: skip
+        answered = log.version
+
+        def work(folder: Path) -> Made:
+            rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version)
+            content = write_report(folder, model=model, live=live, log=log.scan(answered), raw=rows)
+            context.log.info(content["reason"])
+            return Made(content=content)
+
+        examples = model.examples
+        inputs = {"predictions": predictions.digest, "log": f"version {answered}", f"raw:{source}": raw.digest,
+                  "checkpoint": checkpoint, "version": version}  # fmt: skip
+        return stations.make(
+            context,
+            kind="monitoring_report",
+            code=("mlops_platform.monitoring.report:write_report", examples.labelled),
+            config={"model": model.name, "labelled": examples.labelled, "id": examples.id,
+                    "calendar": examples.calendar, "metric": model.gate.metric, "monitoring": asdict(model.monitoring)},
+            inputs={**inputs, "evaluation": evaluation.manifest.digest} if evaluation else inputs,
+            work=work,
+            show=_show,
+            track=lambda artifact: tracked_content(artifact.manifest.content),
+        )  # fmt: skip
+
+    return monitoring
+
+
+def _show(artifact: Artifact) -> dict[str, Any]:
+    from mlops_platform.monitoring.report import PICTURE, metric_table, read_report
+
+    content = artifact.manifest.content
+    names = ("bad", "reason", "live", "expected", "lower", "upper", "since", "until", "answers", "repeated")
+    shown = {name: content[name] for name in names if content[name] is not None}
+    shown |= {"version": int(content["version"]), "compared": dg.MetadataValue.md(metric_table(read_report(artifact)))}
+    if PICTURE not in artifact.manifest.files:
+        return shown
+    data = base64.b64encode(artifact.file(PICTURE).read_bytes()).decode()
+    return {**shown, "quality": dg.MetadataValue.md(f"![quality](data:image/png;base64,{data})")}

@@ -1,0 +1,61 @@
+"""Logged answers beside the labels that have become known since."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from mlops_platform.errors import PlatformError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """One checkpoint's answers, an answer an example.
+
+    Attributes:
+        rows: ``example_id``, ``event_timestamp``, ``score`` and ``label`` (Int8) of each whose label is known, by time
+            and id.
+        answers: How many examples were answered, labelled or not.
+        repeated: Rows of the log that are older answers to an example answered again.
+    """
+
+    rows: pl.DataFrame
+    answers: int
+    repeated: int
+
+
+def labelled_answers(log: pl.LazyFrame, checkpoint: str, examples: pl.LazyFrame, *, identity: str) -> Labelled:
+    """Joins a checkpoint's answers with their labels.
+
+    An example that was answered more than once counts once, with its newest answer: that one stood when it happened.
+    A label that was corrected counts as the newest known version has it.
+
+    Args:
+        log: The prediction log.
+        checkpoint: Digest; answers of others are not read.
+        examples: ``identity``, ``label``, ``label_known_timestamp``, as ``Examples.labelled`` makes them.
+        identity: Column of the example's id.
+    """
+    columns = ("prediction_id", "example_id", "event_timestamp", "score", "answered_at")
+    logged = log.filter(pl.col("checkpoint") == checkpoint).select(columns).collect()
+    newest = logged.sort("answered_at", "prediction_id").unique("example_id", keep="last", maintain_order=True)
+    known = examples.select(
+        pl.col(identity).alias("example_id"), pl.col("label").cast(pl.Int8), "label_known_timestamp"
+    )
+    labels = _newest_labels(known.join(newest.lazy().select("example_id"), on="example_id", how="semi").collect())
+    rows = newest.select("example_id", "event_timestamp", "score").join(labels, on="example_id", how="inner")
+    return Labelled(rows=rows.sort("event_timestamp", "example_id"), answers=newest.height,
+                    repeated=logged.height - newest.height)  # fmt: skip
+
+
+def _newest_labels(known: pl.DataFrame) -> pl.DataFrame:
+    """``example_id`` and ``label``, the version known last of each; an example whose label was withdrawn has none."""
+    latest = pl.col("label_known_timestamp").max().over("example_id")
+    newest = known.unique().filter(latest.is_null() | (pl.col("label_known_timestamp") == latest))
+    disputed = newest.filter(pl.len().over("example_id") > 1)["example_id"].unique().sort()
+    if not disputed.is_empty():
+        raise PlatformError(
+            required="one label of an example to be known last",
+            found=f"{len(disputed)} examples with both labels known at one time, {disputed[0]} among them",
+            remedy="let Examples.labelled choose the version that holds",
+        )
+    return newest.filter(pl.col("label").is_not_null()).select("example_id", "label")

@@ -1,0 +1,140 @@
+"""The monitoring report: what is found of the live model, as canonical JSON with a picture beside it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlops_platform.manifest import canonical_json
+from mlops_platform.monitoring.labelled import labelled_answers
+from mlops_platform.monitoring.picture import draw
+from mlops_platform.monitoring.quality import by_week, judge
+from mlops_platform.resources.artifacts import Artifact, ArtifactStore
+from mlops_platform.resources.history import Move
+from mlops_platform.resources.source_code import resolve
+from mlops_platform.scoring.metrics import calibration_table, measure
+from mlops_platform.spec import METRICS, Model
+
+REPORT, PICTURE = "report.json", "quality.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """What is live.
+
+    Attributes:
+        version: In the registry.
+        checkpoint: Digest.
+        evaluation: Of this checkpoint; None where none was ever judged.
+    """
+
+    version: str
+    checkpoint: str
+    evaluation: Artifact | None
+
+
+def evaluation_of(store: ArtifactStore, moves: Iterable[Move], checkpoint: str) -> Artifact | None:
+    """The evaluation by which a checkpoint was judged first, on the holdout that it was new to."""
+    verdicts = (move.verdict for move in moves if move.challenger == checkpoint and move.verdict is not None)
+    verdict = next(verdicts, None)
+    if verdict is None:
+        return None
+    return store.open("evaluation", store.open("verdict", verdict).manifest.content["evaluation"])
+
+
+def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, raw: pl.LazyFrame) -> dict[str, Any]:
+    """Reports on the live model's answers, and writes ``report.json`` and, where any label is known, ``quality.png``.
+
+    Args:
+        folder: Where to.
+        model: The declaration.
+        live: What is live.
+        log: The prediction log.
+        raw: Rows of the examples' raw table.
+
+    Returns:
+        The report's content: ``bad``, ``reason`` and the figures behind them.
+    """
+    examples = resolve(model.examples.labelled)(raw)
+    found = labelled_answers(log, live.checkpoint, examples, identity=model.examples.id)
+    metric, rows = model.gate.metric, found.rows
+    labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()
+    evaluated = _evaluated(live.evaluation)
+    quality = judge(labels, scores, answers=found.answers, expected=evaluated[metric], metric=metric,
+                    asked=model.monitoring)  # fmt: skip
+    report: dict[str, Any] = {
+        "quality": {**asdict(quality), "max_drop": model.monitoring.max_drop},
+        "live": measure(labels, scores),
+        "evaluation": evaluated,
+        "weeks": by_week(rows, metric, model.examples.calendar),
+        "calibration": [asdict(row) for row in calibration_table(labels, scores)] if rows.height else [],
+        "extent": _extent(rows),
+        "holdout": _holdout(live.evaluation),
+        "model": model.name,
+        "version": live.version,
+    }
+    (folder / REPORT).write_bytes(canonical_json(report))
+    if rows.height:
+        draw(report, folder / PICTURE)
+    return {
+        **asdict(quality),
+        **report["extent"],
+        "log_loss": report["live"]["log_loss"],
+        "calibration_error": report["live"]["calibration_error"],
+        "answers": found.answers,
+        "repeated": found.repeated,
+        "version": live.version,
+        "checkpoint": live.checkpoint,
+        "evaluation": live.evaluation.manifest.digest if live.evaluation else None,
+    }
+
+
+def read_report(artifact: Artifact) -> dict[str, Any]:
+    """The report of a monitoring report's artifact."""
+    report: dict[str, Any] = json.loads(artifact.file(REPORT).read_bytes())
+    return report
+
+
+def metric_table(report: Mapping[str, Any]) -> str:
+    """Markdown: a row for each metric, the live model's value beside that of its evaluation."""
+    holdout = report["holdout"]
+    rows = [(name, report["live"][name], report["evaluation"][name]) for name in METRICS]
+    rows += [(name, report["extent"][name], holdout and holdout.get(name)) for name in ("rows", "positive_rate")]
+    lines = ["| metric | labelled predictions | evaluation |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {_number(live)} | {_number(other)} |" for name, live, other in rows)])
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _evaluated(evaluation: Artifact | None) -> Mapping[str, float | None]:
+    if evaluation is None:
+        return dict.fromkeys(METRICS)
+    metrics: Mapping[str, float | None] = evaluation.manifest.content["metrics"]["challenger"]
+    return metrics
+
+
+def _holdout(evaluation: Artifact | None) -> Mapping[str, Any] | None:
+    if evaluation is None:
+        return None
+    holdout: Mapping[str, Any] = json.loads(evaluation.file("report.json").read_bytes())["holdout"]
+    return holdout
+
+
+def _extent(rows: pl.DataFrame) -> dict[str, Any]:
+    if rows.is_empty():
+        return {"rows": 0, "positives": 0, "positive_rate": None, "mean_score": None, "since": None, "until": None}
+    times, labels = rows["event_timestamp"], rows["label"].to_numpy()
+    return {
+        "rows": rows.height,
+        "positives": int(np.count_nonzero(labels)),
+        "positive_rate": float(labels.mean()),
+        "mean_score": float(rows["score"].cast(pl.Float64).to_numpy().mean()),
+        "since": times[0].isoformat(),
+        "until": times[-1].isoformat(),
+    }
