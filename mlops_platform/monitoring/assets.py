@@ -1,6 +1,5 @@
 """The monitoring report as a Dagster asset."""
 
-import base64
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 import dagster as dg
 
 from mlops_platform.errors import MissingArtifactError
+from mlops_platform.monitoring.figures import inline_picture, metric_table, read_report
+from mlops_platform.monitoring.live import Live, evaluation_of
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import PromotionHistory
@@ -38,7 +39,6 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         "whether they are worse than its evaluation.",
     )
     def monitoring(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
-        from mlops_platform.monitoring.report import Live, evaluation_of, write_report
         from mlops_platform.resources.delta import DeltaDoor
 
         home, history = stations.home, PromotionHistory(stations.home, project.name, model.name)
@@ -57,6 +57,8 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         answered = log.version
 
         def work(folder: Path) -> Made:
+            from mlops_platform.monitoring.report import write_report
+
             rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version)
             content = write_report(folder, model=model, live=live, log=log.scan(answered), raw=rows)
             context.log.info(content["reason"])
@@ -81,13 +83,9 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
 
 def _show(artifact: Artifact) -> dict[str, Any]:
-    from mlops_platform.monitoring.report import PICTURE, metric_table, read_report
-
     content = artifact.manifest.content
     names = ("bad", "reason", "live", "expected", "lower", "upper", "since", "until", "answers", "repeated")
     shown = {name: content[name] for name in names if content[name] is not None}
     shown |= {"version": int(content["version"]), "compared": dg.MetadataValue.md(metric_table(read_report(artifact)))}
-    if PICTURE not in artifact.manifest.files:
-        return shown
-    data = base64.b64encode(artifact.file(PICTURE).read_bytes()).decode()
-    return {**shown, "quality": dg.MetadataValue.md(f"![quality](data:image/png;base64,{data})")}
+    picture = inline_picture(artifact)
+    return {**shown, "quality": dg.MetadataValue.md(picture)} if picture else shown

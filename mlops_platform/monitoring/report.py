@@ -1,8 +1,8 @@
 """The monitoring report: what is found of the live model, as canonical JSON with a picture beside it."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +10,15 @@ import numpy as np
 import polars as pl
 
 from mlops_platform.manifest import canonical_json
+from mlops_platform.monitoring.figures import PICTURE, REPORT
 from mlops_platform.monitoring.labelled import labelled_answers
+from mlops_platform.monitoring.live import Live
 from mlops_platform.monitoring.picture import draw
 from mlops_platform.monitoring.quality import by_week, judge
-from mlops_platform.resources.artifacts import Artifact, ArtifactStore
-from mlops_platform.resources.history import Move
+from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.scoring.metrics import calibration_table, measure
 from mlops_platform.spec import METRICS, Model
-
-REPORT, PICTURE = "report.json", "quality.png"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Live:
-    """What is live.
-
-    Attributes:
-        version: In the registry.
-        checkpoint: Digest.
-        evaluation: Of this checkpoint; None where none was ever judged.
-    """
-
-    version: str
-    checkpoint: str
-    evaluation: Artifact | None
-
-
-def evaluation_of(store: ArtifactStore, moves: Iterable[Move], checkpoint: str) -> Artifact | None:
-    """The evaluation by which a checkpoint was judged first, on the holdout that it was new to."""
-    verdicts = (move.verdict for move in moves if move.challenger == checkpoint and move.verdict is not None)
-    verdict = next(verdicts, None)
-    if verdict is None:
-        return None
-    return store.open("evaluation", store.open("verdict", verdict).manifest.content["evaluation"])
 
 
 def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, raw: pl.LazyFrame) -> dict[str, Any]:
@@ -91,25 +66,6 @@ def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, r
         "checkpoint": live.checkpoint,
         "evaluation": live.evaluation.manifest.digest if live.evaluation else None,
     }
-
-
-def read_report(artifact: Artifact) -> dict[str, Any]:
-    """The report of a monitoring report's artifact."""
-    report: dict[str, Any] = json.loads(artifact.file(REPORT).read_bytes())
-    return report
-
-
-def metric_table(report: Mapping[str, Any]) -> str:
-    """Markdown: a row for each metric, the live model's value beside that of its evaluation."""
-    holdout = report["holdout"]
-    rows = [(name, report["live"][name], report["evaluation"][name]) for name in METRICS]
-    rows += [(name, report["extent"][name], holdout and holdout.get(name)) for name in ("rows", "positive_rate")]
-    lines = ["| metric | labelled predictions | evaluation |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {name} | {_number(live)} | {_number(other)} |" for name, live, other in rows)])
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def _evaluated(evaluation: Artifact | None) -> Mapping[str, float | None]:

@@ -92,9 +92,3 @@ def test_a_label_told_twice_is_one_and_two_at_one_time_are_refused(log: DeltaDoo
     assert found(joined(log, ("e1", 1, 2), ("e1", 1, 2))) == [("e1", 0.5, 1)]
     with pytest.raises(PlatformError, match="e1 among them"):
         joined(log, ("e1", 1, 2), ("e1", 0, 2))
-
-
-def test_the_log_is_read_by_predicate_and_columns(log: DeltaDoor) -> None:
-    logged(log, ("p1", "e1", 0.5))
-    plan = log.scan().filter(pl.col("checkpoint") == "live").select("prediction_id", "score").explain()
-    assert "PROJECT 3/" in plan or "SELECTION" in plan, plan

@@ -43,20 +43,23 @@ def test_planted_decay_is_bad_whichever_way_the_metric_points(metric: str, expec
 
 def test_the_bound_has_to_be_worse_and_not_only_the_value() -> None:
     """The same value is bad on many rows and may be chance on few."""
-    labels, scores = case(100_000, 1.0)
+    labels, scores = case(40_000, 1.0)
     value = judged((labels, scores), expected=0.9).live
     assert value is not None
-    many, few = (judged((labels[:n], scores[:n]), expected=value + 0.07, min_rows=100) for n in (100_000, 150))
+    many, few = (
+        judged((labels[750 : 750 + n], scores[750 : 750 + n]), expected=value + 0.07, min_rows=100)
+        for n in (39_000, 150)
+    )
     assert many.bad and not few.bad
-    assert few.live is not None and few.upper is not None and few.upper - few.live > 0.03
+    assert few.live is not None and few.live < value + 0.02
 
 
 def test_noise_alone_is_seldom_taken_for_decay() -> None:
     """With no drop allowed, one side of the interval is missed about as often as the confidence says."""
     expected = judged(case(200_000, 1.5), expected=0.5).live
-    bad = sum(judged(case(500, 1.5, seed), expected=expected, max_drop=0.0).bad for seed in range(1, 201))
-    assert bad <= 25
-    assert not any(judged(case(500, 1.5, seed), expected=expected).bad for seed in range(1, 201))
+    found = [judged(case(500, 1.5, seed), expected=expected, max_drop=0.0) for seed in range(1, 61)]
+    assert expected is not None and sum(each.bad for each in found) <= 9
+    assert all(each.upper is not None and each.upper > expected - 0.05 for each in found)
 
 
 def test_few_rows_are_not_judged_and_it_is_said() -> None:

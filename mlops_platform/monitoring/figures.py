@@ -1,0 +1,38 @@
+"""What a monitoring report shows to people; light to load, since a report that is taken is shown as well."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.spec import METRICS
+
+REPORT, PICTURE = "report.json", "quality.png"
+
+
+def read_report(artifact: Artifact) -> dict[str, Any]:
+    """The report of a monitoring report's artifact."""
+    report: dict[str, Any] = json.loads(artifact.file(REPORT).read_bytes())
+    return report
+
+
+def metric_table(report: Mapping[str, Any]) -> str:
+    """Markdown: a row for each metric, the live model's value beside that of its evaluation."""
+    holdout = report["holdout"]
+    rows = [(name, report["live"][name], report["evaluation"][name]) for name in METRICS]
+    rows += [(name, report["extent"][name], holdout and holdout.get(name)) for name in ("rows", "positive_rate")]
+    lines = ["| metric | labelled predictions | evaluation |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {_number(live)} | {_number(other)} |" for name, live, other in rows)])
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def inline_picture(artifact: Artifact) -> str | None:
+    """Markdown that holds the report's picture; None where no label was known."""
+    if PICTURE not in artifact.manifest.files:
+        return None
+    data = base64.b64encode(artifact.file(PICTURE).read_bytes()).decode()
+    return f"![quality](data:image/png;base64,{data})"
