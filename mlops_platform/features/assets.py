@@ -6,7 +6,7 @@ import dagster as dg
 
 from mlops_platform.manifest import TableRef
 from mlops_platform.resources.artifacts import Artifact
-from mlops_platform.resources.automation import follows_data
+from mlops_platform.resources.automation import LAST, follows_data
 from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import FeatureTable, Project
@@ -107,6 +107,7 @@ def online_asset(project: Project) -> dg.AssetsDefinition:
         owners=[project.owner],
         kinds={"feast", "sqlite"},
         automation_condition=follows_data(),
+        op_tags=LAST,
         description="Feast's online store: the newest feature row of every key.",
     )
     def online(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:

@@ -12,6 +12,8 @@ TABLES = "mlops/tables"
 """Tag of runs that write tables; ``dagster.yaml`` lets one of them run at a time."""
 TRAINS = "mlops/trains"
 """Tag of a model's training runs; ``dagster.yaml`` lets one run at a time for each model."""
+LAST = {"dagster/priority": "-1"}
+"""Op tags of a station that nothing else in its run waits for."""
 Job = Any
 """What ``dg.define_asset_job`` gives; Dagster exports no name for it."""
 _EVERY_SECONDS = 5

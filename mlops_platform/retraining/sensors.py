@@ -27,7 +27,7 @@ def retraining_sensor(
     """Keeps each model's retrain decision up to date, also where only time has passed, and trains where it says yes.
 
     A decision is acted on once. While a run is at work that trains the model or makes its dataset, nothing is asked:
-    what comes of it may change the answer.
+    what comes of it may change the answer. A run that has made the decision, and goes on with other things, is past it.
 
     Args:
         project: The declaration.
@@ -48,7 +48,8 @@ def retraining_sensor(
         home, requests, said = Home.from_environment(), [], []
         at_work = list(_at_work(context.instance))
         for model in models:
-            busy = next((run for run in at_work if _concerns(run, project, model)), None)
+            decided = _decided_by(home, project, model)
+            busy = next((run for run in at_work if run.run_id != decided and _concerns(run, project, model)), None)
             if busy is not None:
                 said.append(f"{model.name}: run {busy.run_id[:8]} is at work")
                 continue
@@ -101,6 +102,12 @@ def _wanted(home: Home, project: Project, model: Model, now: datetime) -> _Wante
     digest = short(decision.manifest.digest)
     tags |= {TRAINS: f"{project.name}/{model.name}", "mlops/because": reason, "mlops/decision": digest}
     return _Wanted(because=reason, key=f"retrain:{station}:{digest}:{at}", tags=tags)
+
+
+def _decided_by(home: Home, project: Project, model: Model) -> str | None:
+    """Id of the run that asked for the decision last."""
+    story = Refs(home).story(f"{project.name}/{model.name}/{STATION}")
+    return story.last.run_id if story else None
 
 
 def _at_work(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:

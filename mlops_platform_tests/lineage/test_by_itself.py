@@ -1,0 +1,142 @@
+"""Files arrive beside a running `dagster dev`, and nobody presses a button: a verdict follows, or a reason.
+
+Watched from outside: Dagster's GraphQL, MLflow's registry, and the bytes in the home.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_platform.projects.flights.project import PROJECT
+from mlops_platform.resources.delta import DeltaDoor
+from mlops_platform.resources.history import PromotionHistory
+from mlops_platform.resources.home import Home
+from mlops_platform.resources.mlflow import MlflowDoor
+from mlops_platform.sources.ingest import ledger
+from mlops_platform_tests.face.live import HOST, free_port, graphql, program
+from mlops_platform_tests.lineage.run import land
+from mlops_platform_tests.lineage.test_kills import digests
+
+pytestmark = pytest.mark.long
+
+NAME = "flights.flight_delay"
+DATA, TRAINING = "flights_data", "flights_flight_delay_training"
+RUNS = """query { runsOrError(limit: 50) { ... on Runs { results {
+  runId jobName status tags { key value } } } } }"""
+LATEST = """query ($keys: [AssetKeyInput!]) { assetNodes(assetKeys: $keys) {
+  assetKey { path } assetMaterializations(limit: 1) { runId metadataEntries {
+    label ... on TextMetadataEntry { text } ... on BoolMetadataEntry { boolValue } } }
+  assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization {
+    evaluation { success severity } } } } } } }"""
+
+
+class Watched:
+    """A home beside its `dagster dev`."""
+
+    def __init__(self, home: Home, address: str) -> None:
+        self.home, self.address = home, address
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Dagster's runs, newest first."""
+        return list(graphql(self.address, RUNS)["runsOrError"]["results"])
+
+    def latest(self, *station: str) -> dict[str, Any]:
+        """A station's node: run and metadata of its newest materialization, and its checks."""
+        (node,) = graphql(self.address, LATEST, keys=[{"path": ["flights", *station]}])["assetNodes"]
+        (newest,) = node["assetMaterializations"]
+        told = {entry["label"]: entry.get("text", entry.get("boolValue")) for entry in newest["metadataEntries"]}
+        checks = {check["name"]: check["executionForLatestMaterialization"] for check in
+                  node["assetChecksOrError"]["checks"]}  # fmt: skip
+        passed = {name: found["evaluation"]["success"] for name, found in checks.items() if found}
+        return {"run": newest["runId"], "metadata": told, "passed": passed}
+
+    def wait(self, holds: Callable[[], bool], seconds: float, what: str) -> None:
+        """Waits until something holds and no run is at work."""
+        deadline = time.monotonic() + seconds
+        while not holds() or any(run["status"] not in ("SUCCESS", "FAILURE") for run in self.runs()):
+            told = [(run["jobName"], run["status"], run["runId"]) for run in self.runs()][:5]
+            assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; runs: {told}"
+            time.sleep(0.5)
+
+    def history(self) -> PromotionHistory:
+        return PromotionHistory(self.home, "flights", "flight_delay")
+
+
+@pytest.fixture(scope="module")
+def watched(flights_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    home = Home(tmp_path_factory.mktemp("by_itself") / "home")
+    shutil.copytree(flights_home, home.path)
+    # Feast's registry names folders by their whole path: in a copy it is made anew.
+    (home.feast / "registry.db").unlink()
+    workspace, port = home.path.parent / "workspace.yaml", free_port()
+    workspace.write_text("load_from:\n  - python_module: mlops_platform.definitions\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_HOME", str(home.path))
+        patch.setenv("DAGSTER_HOME", str(home.path))
+        command = ("-m", "dagster", "dev", "-w", str(workspace), "--host", HOST, "--port", str(port))
+        with program(home.path, command, [port]):
+            yield Watched(home, f"http://{HOST}:{port}")
+
+
+def test_a_new_month_becomes_a_verdict(watched: Watched) -> None:
+    before, decided = digests(watched.home.path), len(watched.history().moves())
+    known = len(watched.runs())
+    land(watched.home, PROJECT, "2013-04")
+    watched.wait(lambda: len(watched.history().moves()) > decided, 300, "a verdict on the new month")
+    new = watched.runs()[: len(watched.runs()) - known]
+    assert [run["jobName"] for run in new] == [TRAINING, DATA], "one run of the data, one of the model"
+    assert all(run["status"] == "SUCCESS" for run in new)
+
+    after = digests(watched.home.path)
+    same = {station for station in after if after[station] == before.get(station)}
+    assert same == {"flights/raw/planes", "flights/raw/airports", "flights/raw/airlines", "flights/features/aircraft",
+                    "flights/feast/registry"}  # fmt: skip
+    training, data = new[0]["runId"], new[1]["runId"]
+    ran = {station: watched.latest(*station)["run"] for station in (
+        ("raw", "flights"), ("features", "origin_delays"), ("feast", "online"), ("flight_delay", "dataset"),
+        ("flight_delay", "checkpoint"), ("flight_delay", "evaluation"), ("flight_delay", "gate"),
+        ("flight_delay", "registered_model"), ("flight_delay", "champion"), ("flight_delay", "predictions"),
+    )}  # fmt: skip
+    assert list(ran.values()) == [data] * 4 + [training] * 6
+
+    decision = {tag["key"]: tag["value"] for tag in new[0]["tags"]}
+    assert decision["mlops/because"].startswith("yes: ") and "new labelled rows" in decision["mlops/because"]
+    assert watched.latest("flight_delay", "retrain_decision")["metadata"]["retrain"] is False, "it is trained now"
+
+    move, live = watched.history().moves()[-1], watched.history().live()
+    client = MlflowDoor(watched.home, "flights").client
+    assert client.get_model_version_by_alias(NAME, "challenger").version == move.version == "2"
+    assert live is not None and client.get_model_version_by_alias(NAME, "champion").version == live.champion
+    gate = watched.latest("flight_delay", "gate")["metadata"]
+    assert move.reason and gate["passed"] is (move.action == "promote")
+
+
+def test_the_same_bytes_under_another_name_change_nothing(watched: Watched) -> None:
+    before, runs = digests(watched.home.path), watched.runs()
+    folder = watched.home.landing / "flights"
+    shutil.copyfile(sorted(folder.glob("*.parquet"))[-1], folder / "again.parquet")
+    time.sleep(25)
+    assert watched.runs() == runs and digests(watched.home.path) == before
+
+
+def test_a_truncated_file_is_quarantined_and_all_else_stays(watched: Watched) -> None:
+    before, moves = digests(watched.home.path), watched.history().moves()
+    known = len(watched.runs())
+    folder = watched.home.landing / "flights"
+    whole = sorted(folder.glob("*.parquet"))[-1].read_bytes()
+    (folder / "cut.parquet").write_bytes(whole[: len(whole) // 2])
+    raw = DeltaDoor(watched.home.raw_table("flights", "flights"))
+    watched.wait(lambda: any(entry.name == "cut.parquet" for entry in ledger(raw)), 120, "the quarantine")
+    refused = DeltaDoor(watched.home.quarantine_table("flights", "flights")).scan().collect()
+    assert "not a readable Parquet file" in refused.filter(file="cut.parquet")["reason"].item()
+    node = watched.latest("raw", "flights")
+    assert not all(node["passed"].values()), node["passed"]
+    time.sleep(12)
+    after = digests(watched.home.path)
+    assert {station for station in after if after[station] != before[station]} == {"flights/raw/flights"}
+    assert [run["jobName"] for run in watched.runs()][: len(watched.runs()) - known] == [DATA]
+    assert watched.history().moves() == moves
