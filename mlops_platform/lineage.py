@@ -19,8 +19,10 @@ from mlops_platform.features.assets import feast_registry_asset, feature_table_a
 from mlops_platform.features.checks import feature_table_checks, online_checks, registry_checks
 from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
+from mlops_platform.registry.events import promotion_tellers
 from mlops_platform.resources.compute import ComputeResource
 from mlops_platform.resources.mlflow import MlflowResource
+from mlops_platform.resources.notifications import notifications_sensor
 from mlops_platform.resources.reaper import PROJECT as TAG_OF_PROJECT
 from mlops_platform.resources.reaper import reaper_sensor
 from mlops_platform.resources.station import Stations
@@ -28,10 +30,14 @@ from mlops_platform.serving.assets import predictions_asset
 from mlops_platform.serving.checks import predictions_checks
 from mlops_platform.sources.assets import raw_table_asset
 from mlops_platform.sources.checks import raw_table_checks
+from mlops_platform.sources.events import quarantine_tellers
 from mlops_platform.sources.sensors import landing_sensor
 from mlops_platform.spec import Model, Project
 from mlops_platform.training.assets import checkpoint_asset
 from mlops_platform.training.checks import checkpoint_checks
+
+TELLERS = (quarantine_tellers, promotion_tellers)
+"""The records of the rooms of which notifications tell."""
 
 
 def build_definitions(project: Project) -> dg.Definitions:
@@ -56,7 +62,11 @@ def build_definitions(project: Project) -> dg.Definitions:
         assets=assets,
         asset_checks=checks,
         jobs=[job, rollback_job(project)],
-        sensors=[landing_sensor(project, everything), reaper_sensor(project, everything, mlflow)],
+        sensors=[
+            landing_sensor(project, everything),
+            reaper_sensor(project, everything, mlflow),
+            notifications_sensor(project, TELLERS),
+        ],
         resources={"stations": Stations(mlflow=mlflow), "mlflow": mlflow, "compute": ComputeResource()},
         executor=dg.in_process_executor,
     )
