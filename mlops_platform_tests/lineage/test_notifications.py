@@ -1,6 +1,7 @@
 """What happens to the pumps is told once: a line, an event on the asset's page in Dagster, and a signed POST."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,12 +26,13 @@ from mlops_platform.resources.notifications import notifications_sensor
 from mlops_platform.resources.outbox import Outbox
 from mlops_platform.resources.webhook import SECRET, URL
 from mlops_platform.spec import Project
+from mlops_platform_tests.face.live import HOST, free_port, program
 from mlops_platform_tests.lineage.pumps.project import PROJECT
 from mlops_platform_tests.lineage.pumps.variants import BETTER, trained
 from mlops_platform_tests.lineage.run import materialize
 from mlops_platform_tests.resources.receiver import SECRET as SHARED
 from mlops_platform_tests.resources.receiver import Receiver, receiving
-from mlops_platform_tests.resources.test_reaper import begun, killed_process
+from mlops_platform_tests.resources.test_reaper import WORKSPACE, begun, killed_process
 
 Use = Callable[[Path], Home]
 RAW = 'key:"pumps/raw/readings"'
@@ -224,3 +226,22 @@ def test_the_words_of_a_verdict_that_slices_by_personal_data_are_withheld(told: 
     guarded = replace(readings, columns=(replace(pump, personal=True), *columns))
     event = told.one(replace(PROJECT, raw_tables=(guarded, *others)))
     assert event["reason"] == "The verdict's words are withheld, since it slices by personal data: pump."
+
+
+@pytest.mark.long
+def test_with_no_hand_on_it_a_daemon_tells(told: Told) -> None:
+    workspace, port = told.home.path.parent / "workspace.yaml", free_port()
+    workspace.write_text(WORKSPACE)
+    command = ("-m", "dagster", "dev", "-w", str(workspace), "--host", HOST, "--port", str(port))
+    with program(told.home.path, command, [port]):
+        wait_for_events(told.receiver, {"promotion"})
+        (told.home.landing / "readings" / "broken.parquet").write_bytes(b"no parquet")
+        wait_for_events(told.receiver, {"promotion", "quarantine"})
+    assert len(told.receiver.events) == 2
+
+
+def wait_for_events(receiver: Receiver, kinds: set[str]) -> None:
+    deadline = time.monotonic() + 150
+    while {event["kind"] for event in receiver.events} != kinds:
+        assert time.monotonic() < deadline, receiver.events
+        time.sleep(0.2)
