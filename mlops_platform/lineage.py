@@ -25,9 +25,11 @@ from mlops_platform.monitoring.assets import monitoring_asset
 from mlops_platform.monitoring.checks import monitoring_checks
 from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
+from mlops_platform.registry.events import promotion_tellers
 from mlops_platform.resources.automation import PROJECT, TABLES, TRAINS, Job, automation_sensor
 from mlops_platform.resources.compute import ComputeResource
 from mlops_platform.resources.mlflow import MlflowResource
+from mlops_platform.resources.notifications import notifications_sensor
 from mlops_platform.resources.reaper import reaper_sensor
 from mlops_platform.resources.station import Stations
 from mlops_platform.retraining.assets import retrain_decision_asset
@@ -36,10 +38,14 @@ from mlops_platform.serving.assets import predictions_asset
 from mlops_platform.serving.checks import predictions_checks
 from mlops_platform.sources.assets import raw_table_asset
 from mlops_platform.sources.checks import raw_table_checks
+from mlops_platform.sources.events import quarantine_tellers
 from mlops_platform.sources.sensors import landing_sensor
 from mlops_platform.spec import Model, Project
 from mlops_platform.training.assets import checkpoint_asset
 from mlops_platform.training.checks import checkpoint_checks
+
+TELLERS = (quarantine_tellers, promotion_tellers)
+"""The records of the rooms of which notifications tell."""
 
 
 def build_definitions(project: Project) -> dg.Definitions:
@@ -65,6 +71,7 @@ def build_definitions(project: Project) -> dg.Definitions:
             automation_sensor(project),
             retraining_sensor(project, data, training),
             reaper_sensor(project, [everything, data, *training.values()], mlflow),
+            notifications_sensor(project, TELLERS),
         ],
         resources={"stations": Stations(mlflow=mlflow), "mlflow": mlflow, "compute": ComputeResource()},
         executor=dg.in_process_executor,

@@ -173,6 +173,18 @@ def rehearse_rollback(
     promotion.rehearse_rollback(context.project(), context.home(), model, by, because, as_json=as_json)
 
 
+@app.command(epilog="Example: mlops notifications --deliver")
+def notifications(
+    deliver: Annotated[bool, typer.Option("--deliver", help="Post what is due, as the daemon's sensor does.")] = False,
+    count: Annotated[int, typer.Option(help="How many to list.", min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """List what happened and whether it was told: promotions, rejections, quarantined files, failed runs."""
+    from mlops_platform.cli.notifications import show_notifications
+
+    show_notifications(context.project(), context.home(), count, deliver_now=deliver, as_json=as_json)
+
+
 @app.command(epilog="Example: mlops graph --json")
 def graph(as_json: Json = False) -> None:
     """Print the lineage in flow order, with the state of each station."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import mlops_platform
 from mlops_platform.cli.context import console, emit, plural
+from mlops_platform.errors import PlatformError
 from mlops_platform.resources.home import Home
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -58,8 +59,8 @@ def findings(home: Home) -> list[Finding]:
     """Every check, in the order in which a newcomer meets the things."""
     return [
         python(sys.version_info[:3]), packages(_BESIDE / "constraints.txt"), home_writable(home), disk(home),
-        dagster_home(home, os.environ.get("DAGSTER_HOME")), settings(home), data(), *ports((3000, 5000)), gpu(),
-        browser(),
+        dagster_home(home, os.environ.get("DAGSTER_HOME")), settings(home), data(), *ports((3000, 5000)), webhook(),
+        gpu(), browser(),
     ]  # fmt: skip
 
 
@@ -172,6 +173,17 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def webhook() -> Finding:
+    """Where notifications are posted, told by its host alone."""
+    from mlops_platform.resources.webhook import Webhook
+
+    try:
+        found = Webhook.from_environment()
+    except PlatformError as error:
+        return Finding("webhook", FAIL, f"required: {error.required}; found: {error.found}", error.remedy)
+    return Finding("webhook", OK, f"posts to {found.host}" if found else "none: notifications stay in the home")
 
 
 def gpu() -> Finding:

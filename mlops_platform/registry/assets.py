@@ -147,10 +147,14 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
         def work(folder: Path) -> Made:
             with history.lock():
+                known = len(history.moves())
                 alias.settle(context.run.run_id)
+                found = history.moves()[known:]
                 move = decide(history, judged, actor=actor(context.run.tags), run_id=context.run.run_id,
                               require_approval=model.gate.require_approval)  # fmt: skip
                 before = alias.carry_out()
+            for entry in found:
+                context.log.warning(f"{entry.action}: {entry.reason}")
             context.log.info(f"{move.action}: {move.reason}")
             told = {"action": move.action, "reason": move.reason}
             (folder / "move.json").write_text(json.dumps(told, sort_keys=True))

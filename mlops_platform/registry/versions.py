@@ -1,5 +1,8 @@
 """Model versions in MLflow's registry: made once for each checkpoint, found by tag, moved by alias."""
 
+import contextlib
+import os
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +10,15 @@ from mlops_platform.resources.mlflow import MlflowDoor
 
 CHECKPOINT_TAG = "mlops.checkpoint"
 CHALLENGER, CHAMPION = "challenger", "champion"
+_WORKSPACES = "MLFLOW_ENABLE_WORKSPACES"
+_ALIAS = {"workspace", "name", "alias", "version"}
+_VERSION = {"workspace", "name", "version", "current_stage"}
+# As MLflow's own store asks: a version that was deleted keeps its row.
+_POINTED = """
+SELECT v.version FROM registered_model_aliases a
+JOIN model_versions v ON v.workspace = a.workspace AND v.name = a.name AND v.version = a.version
+WHERE a.workspace = 'default' AND a.name = ? AND a.alias = ? AND v.current_stage != 'Deleted_Internal'
+"""
 
 
 def registered_name(project: str, model: str) -> str:
@@ -60,7 +72,33 @@ def version_of(door: MlflowDoor, name: str, checkpoint: str) -> str | None:
 
 
 def alias_version(door: MlflowDoor, name: str, alias: str) -> str | None:
-    """The version that an alias points to, if it points."""
+    """The version that an alias points to, if it points; MLflow is not imported where its store is the home's SQLite.
+
+    Args:
+        door: MLflow.
+        name: Registered name.
+        alias: Any but ``latest``, which MLflow computes.
+    """
+    if door.uri or os.environ.get(_WORKSPACES):
+        return _asked_of_mlflow(door, name, alias)
+    if not door.exists:
+        return None
+    with contextlib.closing(sqlite3.connect(door.home.mlflow / "mlflow.db", timeout=20)) as database:
+        if (
+            _columns(database, "registered_model_aliases") >= _ALIAS
+            and _columns(database, "model_versions") >= _VERSION
+        ):
+            found = database.execute(_POINTED, (name, alias)).fetchone()
+            return str(found[0]) if found else None
+    # Tables of another MLflow, which it brings up to date when it is asked, or none at all yet.
+    return _asked_of_mlflow(door, name, alias)
+
+
+def _columns(database: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+
+
+def _asked_of_mlflow(door: MlflowDoor, name: str, alias: str) -> str | None:
     from mlflow.exceptions import MlflowException
 
     try:

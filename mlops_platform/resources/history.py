@@ -82,7 +82,16 @@ class PromotionHistory:
         Raises:
             CorruptArtifactError: An entry is missing or was edited.
         """
-        moves, before = [], _FIRST
+        return [move for _, move in self.entries()]
+
+    def entries(self) -> list[tuple[str, Move]]:
+        """Every entry with its digest, oldest first.
+
+        Raises:
+            CorruptArtifactError: An entry is missing or was edited.
+        """
+        entries: list[tuple[str, Move]] = []
+        before = _FIRST
         for number, path in enumerate(sorted(self.folder.glob("*.json")), start=1):
             data = path.read_bytes()
             move = Move(**json.loads(data))
@@ -92,9 +101,9 @@ class PromotionHistory:
                     found=f"{path.name}, continuing {move.before}",
                     remedy="restore the folder from a backup: an entry was removed or edited",
                 )
-            moves.append(move)
             before = digest_bytes(data)
-        return moves
+            entries.append((before, move))
+        return entries
 
     def live(self, at: datetime | None = None) -> Move | None:
         """The entry that decided what was champion at a time (now without one); None if nothing was."""

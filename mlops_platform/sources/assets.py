@@ -1,7 +1,9 @@
 """Raw tables as Dagster assets."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -11,6 +13,10 @@ from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.sources.sensors import SETTLED
 from mlops_platform.spec import Project, RawTable
+
+if TYPE_CHECKING:
+    from mlops_platform.sources.ingest import LedgerEntry
+    from mlops_platform.sources.landing import LandedFile
 
 
 def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
@@ -45,10 +51,7 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
                 entries = ingest(table, resolve(table.times), files, raw, quarantine, now)
             read_now(home.landing_memory(project.name), table.name, files)
             known = ledger(raw)
-            late = sorted(file.path.name for file in files if file.digest not in {entry.digest for entry in known})
-            context.log.info(f"{table.name}: {len(entries)} new files of {len(files)} in the landing")
-            if late:
-                context.log.warning(f"gone or changed before they were read: {', '.join(late)}; a later run takes them")
+            _log(context, table, files, entries, known)
             return Made(
                 content={
                     "rows": sum(entry.kept for entry in known),
@@ -73,6 +76,19 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
         )
 
     return raw_table
+
+
+def _log(context: dg.AssetExecutionContext, table: RawTable, files: Sequence["LandedFile"],
+         entries: Sequence["LedgerEntry"], known: Sequence["LedgerEntry"]) -> None:  # fmt: skip
+    from mlops_platform.sources.events import refusal
+
+    context.log.info(f"{table.name}: {len(entries)} new files of {len(files)} in the landing")
+    for entry in entries:
+        if entry.quarantined:
+            context.log.warning(f"quarantine: {refusal(entry)}")
+    late = sorted(file.path.name for file in files if file.digest not in {entry.digest for entry in known})
+    if late:
+        context.log.warning(f"gone or changed before they were read: {', '.join(late)}; a later run takes them")
 
 
 def _show(table: RawTable, artifact: Artifact) -> dict[str, object]:
