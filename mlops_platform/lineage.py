@@ -33,6 +33,7 @@ from mlops_platform.resources.notifications import notifications_sensor
 from mlops_platform.resources.reaper import reaper_sensor
 from mlops_platform.resources.station import Stations
 from mlops_platform.retraining.assets import retrain_decision_asset
+from mlops_platform.retraining.checks import retraining_checks
 from mlops_platform.retraining.sensors import retraining_sensor
 from mlops_platform.serving.assets import predictions_asset
 from mlops_platform.serving.checks import predictions_checks
@@ -157,6 +158,8 @@ def model_checks(project: Project, model: Model) -> Iterator[dg.AssetChecksDefin
     yield from model_registry_checks(project, model)
     yield predictions_checks(project, model)
     yield monitoring_checks(project, model)
+    if model.retraining is not None:
+        yield retraining_checks(project, model)
 
 
 def _many(checks: dg.AssetChecksDefinition | list[dg.AssetChecksDefinition]) -> list[dg.AssetChecksDefinition]:

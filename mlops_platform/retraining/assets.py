@@ -13,6 +13,13 @@ from mlops_platform.resources.station import Made, Stations
 from mlops_platform.retraining.standing import STATION, Standing, policy_of, recipe_parts, standing
 from mlops_platform.spec import Model, Project
 
+CODE = (
+    "mlops_platform.retraining.policy:decide",
+    "mlops_platform.retraining.news:news_between",
+    "mlops_platform.retraining.standing:policy_of",
+)
+"""What a decision is made by."""
+
 
 def retrain_decision_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     """Whether to train a model again; a sensor acts on yes, so that the graph stays without a cycle."""
@@ -40,7 +47,7 @@ def retrain_decision_asset(project: Project, model: Model) -> dg.AssetsDefinitio
             context.log.info(content["reason"])
             return Made(content=content, measured=_age(found))
 
-        return stations.make(context, kind=STATION, work=work, show=_show, **recipe_parts(model, found))
+        return stations.make(context, kind=STATION, work=work, show=_show, code=CODE, **recipe_parts(model, found))
 
     return retrain_decision
 

@@ -11,6 +11,7 @@ from mlops_platform.resources.automation import PROJECT, TABLES, TRAINS, Job
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.memo import recipe_of
 from mlops_platform.resources.refs import Refs
+from mlops_platform.retraining.assets import CODE
 from mlops_platform.retraining.standing import STATION, recipe_parts, standing
 from mlops_platform.spec import Model, Project
 
@@ -89,7 +90,7 @@ def _wanted(home: Home, project: Project, model: Model, now: datetime) -> _Wante
     if found is None:
         return _Wanted(because="there is no dataset yet")
     station = f"{project.name}/{model.name}/{STATION}"
-    recipe, _ = recipe_of(station, **recipe_parts(model, found))
+    recipe, _ = recipe_of(station, code=CODE, **recipe_parts(model, found))
     decision, story = refs.find(station), refs.story(station)
     # When it was asked last is part of the keys: a standing that comes back is decided, and acted on, again.
     at, tags = story.last.at if story else "", {PROJECT: project.name}

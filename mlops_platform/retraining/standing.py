@@ -1,6 +1,5 @@
 """How a model stands before the policy is asked: told by manifests alone, without reading a row."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,6 @@ from mlops_platform.spec import Model, Project, Retraining, duration
 
 STATION = "retrain_decision"
 """Last part of the asset key."""
-CODE = ("mlops_platform.retraining.policy:decide", "mlops_platform.retraining.news:news_between")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +80,10 @@ def policy_of(model: Model) -> Retraining:
     return model.retraining
 
 
-def recipe_parts(model: Model, found: Standing) -> Mapping[str, Any]:
-    """What decides a decision, as ``Stations.make`` and ``recipe_of`` take it; time counts only by what it changes."""
+def recipe_parts(model: Model, found: Standing) -> dict[str, Any]:
+    """What beside the code decides a decision, as ``Stations.make`` takes it; time counts only by what it changes."""
     policy = {**asdict(policy_of(model)), "stale": found.stale, "cooling": found.cooling, "id": model.examples.id}
-    return {"code": CODE, "config": {"policy": policy}, "inputs": found.inputs}
+    return {"config": {"policy": policy}, "inputs": found.inputs}
 
 
 def _past(age: timedelta | None, declared: str | None) -> bool:

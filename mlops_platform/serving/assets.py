@@ -42,14 +42,12 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         description=f"Predictions of {model.name} for the day after the newest examples, in the prediction log.",
     )
     def predictions(context: dg.AssetExecutionContext, stations: Stations) -> Iterator[dg.MaterializeResult]:
-        # The history says what is live, also where a person moved the champion since.
-        live = PromotionHistory(stations.home, project.name, model.name).live()
-        if live is None:
+        champion = _champion(project, model, stations)
+        if champion is None:
             stations.skip(
                 context, f"no version of {model.name} passed the gate yet; mlops history {model.name} says why"
             )
             return
-        champion = {"version": str(live.champion), "checkpoint": str(live.checkpoint)}
         names = {"raw": sources, "features": tables}
         read = {(kind, n): stations.input(f"{project.name}/{kind}/{n}").manifest for kind in names for n in names[kind]}
         inputs = {
@@ -79,6 +77,12 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         )
 
     return predictions
+
+
+def _champion(project: Project, model: Model, stations: Stations) -> dict[str, str] | None:
+    """Version and checkpoint that are live: the history says, also where a person moved the champion since."""
+    live = PromotionHistory(stations.home, project.name, model.name).live()
+    return {"version": str(live.champion), "checkpoint": str(live.checkpoint)} if live else None
 
 
 def _answer(

@@ -80,7 +80,7 @@ def test_changed_rows_ask_for_all_that_follows_them_but_training(automation: Aut
     corrected(automation.home)
     automation.materialize("raw/readings")
     asked = automation.requested()
-    assert asked == {"features/pump_state", "feast/online", "dataset", "predictions", "retrain_decision"}
+    assert asked == {"features/pump_state", "feast/online", "dataset", "predictions", "monitoring", "retrain_decision"}
     assert automation.requested() == set(), "asked once"
 
 

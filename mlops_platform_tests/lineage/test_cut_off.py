@@ -83,7 +83,7 @@ def a_row(world: World) -> set[str]:
     extra.with_columns(pump=pl.lit(f"P{world.changes}-new")).write_parquet(folder / f"new-{world.changes}.parquet")
     return {
         "raw/readings", "features/pump_state", "feast/online", "pump_repair/dataset", "pump_repair/predictions",
-        "pump_repair/monitoring",
+        "pump_repair/monitoring", "pump_repair/retrain_decision",
     }  # fmt: skip
 
 
