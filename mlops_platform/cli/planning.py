@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlops_platform.resources.memo import Looked
 
 TAKEN, RUNS, MAY_RUN, SKIPPED, FAILS = "would be taken", "would run", "may run", "would be skipped", "would fail"
+MOVED = "upstream "
+"""How a reason begins that is another station's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ def _step(graph: Graph, refs: Refs, key: "dg.AssetKey", moving: list[str], stati
     from mlops_platform.resources.planning import Skips, look_through
 
     station = "/".join(key.path)
-    upstream = tuple(f"upstream {station_name(name)} would run" for name in moving)
+    upstream = tuple(f"{MOVED}{station_name(name)} would run" for name in moving)
     try:
         looked = look_through(graph.definitions.resolve_assets_def(key), stations, resources)
     except PlatformError as error:

@@ -15,6 +15,7 @@ from mlops_platform.cli.words import station_name, when
 from mlops_platform.manifest import short
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import Project
 
 MARKS = {FRESH: "[green]fresh[/]", STALE: "[yellow]stale[/]", NEVER: "[dim]never made[/]"}
@@ -26,12 +27,12 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
     histories = {model.name: PromotionHistory(home, project.name, model.name) for model in project.models}
     live = {name: history.live() for name, history in histories.items()}
     awaiting = {name: waiting.version for name, history in histories.items() if (waiting := history.awaiting())}
-    last = last_runs(home, runs)
+    last, asked = last_runs(home, runs), decisions(project, home)
     if as_json:
         now = {name: {"version": m.champion, "checkpoint": m.checkpoint, "decided": m.at} if m else None
                for name, m in live.items()}  # fmt: skip
         emit({"home": str(home.path), "environment": home.environment, "live": now, "awaiting_approval": awaiting,
-              "stations": [_plain(each) for each in found], "runs": last})  # fmt: skip
+              "retrain": asked, "stations": [_plain(each) for each in found], "runs": last})  # fmt: skip
         return
     shown = console()
     shown.print(f"[bold]{project.name}[/] in {home.path} ({home.environment})")
@@ -42,10 +43,23 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
         if name in awaiting:
             by_whom = f"mlops promote {name} --version {awaiting[name]} --by NAME --because TEXT"
             shown.print(f"[yellow]waits[/] {name}: version {awaiting[name]} awaits approval: {by_whom}")
+    for name, decision in asked.items():
+        shown.print(f"train {name}: {decision['reason']}", markup=False, soft_wrap=True)
     shown.print()
     shown.print(_table(found))
     _show_reasons(shown, found)
     _show_runs(shown, last)
+
+
+def decisions(project: Project, home: Home) -> dict[str, dict[str, Any]]:
+    """Each model's newest retrain decision: yes or no, why, and when it was made."""
+    found = {}
+    for model in project.models:
+        artifact = Refs(home).find(f"{project.name}/{model.name}/retrain_decision")
+        if artifact is not None:
+            content, at = artifact.manifest.content, artifact.manifest.produced.at
+            found[model.name] = {"retrain": content["retrain"], "reason": content["reason"], "decided": at}
+    return found
 
 
 def last_runs(home: Home, count: int) -> list[dict[str, Any]]:

@@ -29,7 +29,8 @@ def test_a_rollback_and_its_end_as_a_person_sees_them(mlops: Callable[..., Outco
     status = json.loads(said(mlops("status", "--json")))
     assert status["live"][MODEL]["version"] == "1"
     why = {each.station: each.why for each in standings(BETTER, moved_home) if each.state != before[each.station]}
-    assert set(why) == {f"pumps/pump_repair/{station}" for station in ("champion", "predictions", "monitoring")}
+    stations = ("champion", "predictions", "monitoring", "retrain_decision")
+    assert set(why) == {f"pumps/pump_repair/{station}" for station in stations}
     assert why["pumps/pump_repair/champion"] == ("ada decided since: rollback, version 1 is live",)
     table = said(mlops("history", MODEL))
     assert "rollback" in table and "complaints [since noon]" in table and "version 2 is barred since" in table
