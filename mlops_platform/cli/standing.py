@@ -101,9 +101,10 @@ def _current(store: ArtifactStore, manifest: Manifest, role: str, digest: str,
     """What the station behind an input stands for now; None where that is no question.
 
     It is none for files and facts, which no station made; for the champion of an evaluation, which stays a comparison
-    with the champion of its day; and for the live checkpoint of predictions, which need not be the newest one.
+    with the champion of its day, and for the one that a training began from, which stays its start; and for the live
+    checkpoint of predictions, which need not be the newest one.
     """
-    if role == "champion":
+    if role in ("champion", "warm_start"):
         return None
     if manifest.kind == "predictions" and role == "checkpoint":
         project, model, _ = manifest.station.split("/")
