@@ -65,11 +65,10 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             inputs |= start_input(Refs(stations.home), history, recipe, source.manifest)
 
         def work(output: Path) -> Made:
-            store = stations.store
-            start = store.open("checkpoint", inputs[ROLE]) if ROLE in inputs else None
+            start = stations.store.open("checkpoint", inputs[ROLE]) if ROLE in inputs else None
             job = _job(model, numeric, source, output, resolved, start)
             finished = _trained(context, compute, resolved, job, stations.home.leases)
-            return _made(output, finished, known_until(store, start.manifest) if start else None)
+            return _made(output, finished, _start_known_until(stations, start.manifest) if start else None)
 
         return stations.make(context, kind="checkpoint", code=code, config=config, inputs=inputs, software=software,
                              work=work, show=_show, track=_track)  # fmt: skip
@@ -100,6 +99,10 @@ def _job(model: Model, numeric: tuple[str, ...], dataset: Artifact, output: Path
                       threads=compute.threads),
         start=Start(folder=start.folder, digest=start.manifest.digest) if start else None,
     )  # fmt: skip
+
+
+def _start_known_until(stations: Stations, start: Manifest) -> str:
+    return known_until(stations.store.open("dataset", start.recipe.inputs["dataset"]).manifest, start)
 
 
 def _made(output: Path, finished: Mapping[str, Any], start_known_until: str | None) -> Made:

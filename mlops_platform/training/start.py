@@ -43,11 +43,15 @@ def start_input(refs: Refs, history: PromotionHistory, recipe: Recipe, dataset: 
     return {ROLE: live}
 
 
-def known_until(store: ArtifactStore, checkpoint: Manifest) -> str:
-    """Latest known time of a label that decided a checkpoint or any that it began from, ISO 8601."""
-    own = str(store.open("dataset", checkpoint.recipe.inputs["dataset"]).manifest.content["trained_until"])
-    before = [str(begun["known_until"])] if (begun := checkpoint.content.get(ROLE)) else []
-    return max([own, *before], key=datetime.fromisoformat)
+def known_until(dataset: Manifest, checkpoint: Manifest) -> str:
+    """Latest known time of a label that decided a checkpoint or any that it began from, ISO 8601.
+
+    Args:
+        dataset: That the checkpoint was trained on.
+        checkpoint: Which notes what came before it.
+    """
+    own, begun = str(dataset.content["trained_until"]), checkpoint.content.get(ROLE)
+    return max(own, str(begun["known_until"]), key=datetime.fromisoformat) if begun else own
 
 
 def _but_for_start(recipe: Recipe) -> Recipe:
@@ -61,7 +65,8 @@ def _champion(history: PromotionHistory) -> str | None:
 
 
 def _require_unseen_holdout(store: ArtifactStore, champion: Manifest, dataset: Manifest) -> None:
-    until, begins = known_until(store, champion), str(dataset.content["holdout_start"])
+    learned_from = store.open("dataset", champion.recipe.inputs["dataset"]).manifest
+    until, begins = known_until(learned_from, champion), str(dataset.content["holdout_start"])
     if datetime.fromisoformat(until) > datetime.fromisoformat(begins):
         raise PlatformError(
             required=f"a warm start from a checkpoint that saw nothing of the holdout, which begins at {begins}",

@@ -109,8 +109,8 @@ def test_a_change_taken_back_is_a_change(refs: Refs, history: PromotionHistory) 
 def test_a_champion_that_saw_the_holdout_is_refused_however_far_back(refs: Refs, history: PromotionHistory) -> None:
     newer, older = dataset(refs, JULY, AUGUST), dataset(refs, JUNE, JULY)
     first = commit(refs, recipe(newer), n=1)
-    second = commit(refs, recipe(older, first.digest), warm_start={"known_until": known_until(refs.store, first)})
-    assert known_until(refs.store, second) == JULY
+    second = commit(refs, recipe(older, first.digest), warm_start={"known_until": known_until(newer, first)})
+    assert known_until(older, second) == JULY
     live(history, second.digest)
     assert asked(refs, history, recipe(older, epochs=2), older) == {ROLE: second.digest}
     early = dataset(refs, "2024-05-01T00:00:00+00:00", JUNE)

@@ -10,7 +10,8 @@ Only what is known to mean the same is taken:
   changed and whose codes reach the answer past such tables (as a one-hot input, or by a table that several categories
   share) is one that cannot be followed: then nothing else is taken.
 
-The statistics that standardise the numbers are the new rows' own.
+The statistics that standardise the numbers are the new rows' own: a column that the start knew as constant or missing
+would otherwise arrive raw. Figures of both ways: docs/adr/0016-warm-start.md.
 """
 
 import json
