@@ -8,6 +8,8 @@ from mlops_platform.cli.execution import Graph
 from mlops_platform.cli.outline import outline
 from mlops_platform.cli.planning import MOVED, SKIPPED, TAKEN, Step, plan
 from mlops_platform.manifest import Manifest
+from mlops_platform.resources.differences import Difference
+from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import Project
@@ -47,18 +49,27 @@ def standings(project: Project, home: Home) -> list[Standing]:
         artifact, step = refs.find(planned.station), steps[planned.station]
         fresh = step.stands or step.state == SKIPPED
         state = NEVER if artifact is None else FRESH if fresh else STALE
-        why = _why(step) if state == STALE else ()
+        why = _why(step, home) if state == STALE else ()
         manifest = artifact.manifest if artifact else None
         found.append(Standing(station=planned.station, room=planned.room, state=state, why=why, manifest=manifest))
     return found
 
 
-def _why(step: Step) -> tuple[str, ...]:
-    """The plan's reasons; of a raw table, the files that wait for it are counted, not named by digest."""
+def _why(step: Step, home: Home) -> tuple[str, ...]:
+    """The plan's reasons; files that wait and moves of the champion are told as such, not by their digests."""
     if step.state == TAKEN:
         return ("it stands for another artifact than the one that fits: the next run takes that one",)
-    landed = [change for change in step.changed if change.part == "input" and change.before is None]
-    if not landed or step.station.split("/")[1] != "raw":
+    project, middle, last = step.station.split("/")
+    inputs = [change for change in step.changed if change.part == "input"]
+    told, named = "", list[Difference]()
+    if middle == "raw":
+        named = [change for change in inputs if change.before is None]
+        told = f"{plural(len(named), 'file')} landed and not ingested"
+    elif last == "champion":
+        named = [change for change in inputs if change.name == "history"]
+        newest = PromotionHistory(home, project, middle).newest_decision()
+        told = f"{newest.actor} decided since: {newest.action}, version {newest.champion} is live" if newest else ""
+    if not named:
         return step.why
-    named = {str(change) for change in landed}
-    return (f"{plural(len(landed), 'file')} landed and not ingested", *(why for why in step.why if why not in named))
+    said = {str(change) for change in named}
+    return (told, *(why for why in step.why if why not in said))

@@ -85,6 +85,7 @@ def _add_checkpoint(model: Tree, found: "Why") -> None:
     checkpoint, dataset = found.checkpoint, found.dataset
     branch = model.add(f"[cyan]checkpoint[/] {short(checkpoint.digest)}")
     branch.add(_made(checkpoint))
+    _add_starts(branch, found)
     parts = dataset.content["parts"]
     rows = ", ".join(f"{parts[name]['rows']:,} {name}" for name in ("train", "validation", "holdout"))
     node = branch.add(f"[cyan]dataset[/] {short(dataset.digest)}  rows: {rows}")
@@ -94,6 +95,19 @@ def _add_checkpoint(model: Tree, found: "Why") -> None:
         metrics = found.evaluation.content["metrics"]["challenger"]
         told = ", ".join(f"{name} {value(metrics[name])}" for name in METRICS)
         branch.add(f"[cyan]evaluation[/] {short(found.evaluation.digest)}  {told}")
+
+
+def _add_starts(branch: Tree, found: "Why") -> None:
+    """Which checkpoints the training began from, each under the one that began from it."""
+    began = found.checkpoint
+    for start in found.starts:
+        taken = began.content["warm_start"]
+        branch = branch.add(
+            f"[cyan]warm start[/] from checkpoint {short(start.digest)}: {taken['taken']:,} weights taken, "
+            f"{taken['fresh']:,} fresh; of labels known until {when(taken['known_until'])} UTC"
+        )
+        branch.add(_made(start))
+        began = start
 
 
 def _made(manifest: Manifest) -> str:

@@ -12,10 +12,10 @@ import polars as pl
 from mlops_platform.evaluation.baseline import Baseline, fit_baseline
 from mlops_platform.evaluation.classes import require_two_classes
 from mlops_platform.evaluation.errors import EvaluationError
-from mlops_platform.evaluation.freshness import freshness
+from mlops_platform.evaluation.freshness import freshness, learned_until
 from mlops_platform.evaluation.plots import Pictures, draw
 from mlops_platform.evaluation.report import Subject, build_report, compared_scores, probabilities
-from mlops_platform.manifest import Manifest, canonical_json
+from mlops_platform.manifest import canonical_json
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 from mlops_platform.scoring import PROGRAM, Scorer
 from mlops_platform.spec import Model, Project
@@ -45,8 +45,8 @@ def evaluate(folder: Path, *, project: Project, model: Model, store: ArtifactSto
     """
     holdout = pl.read_parquet(dataset.file("holdout.parquet"))
     _require_labels(holdout)
-    trained_on = {"challenger": _trained_on(store, challenger), "champion": champion and _trained_on(store, champion)}
-    fresh = freshness(dataset.manifest, trained_on["challenger"], trained_on["champion"])  # type: ignore[arg-type]
+    fresh = freshness(dataset.manifest, challenger=_learned_until(store, challenger),
+                      champion=_learned_until(store, champion) if champion else None)  # fmt: skip
     baseline = _baseline(project, model, dataset)
     lacking = _columns_lacking(champion, holdout) if champion else []
     scores = score(holdout, id_column=model.examples.id, baseline=baseline, challenger=challenger,
@@ -98,8 +98,9 @@ def _columns_lacking(champion: Artifact, holdout: pl.DataFrame) -> list[str]:
     return sorted({*encoding.numeric, *categories} - set(holdout.columns))
 
 
-def _trained_on(store: ArtifactStore, checkpoint: Artifact) -> Manifest:
-    return store.open("dataset", checkpoint.manifest.recipe.inputs["dataset"]).manifest
+def _learned_until(store: ArtifactStore, checkpoint: Artifact) -> str:
+    dataset = store.open("dataset", checkpoint.manifest.recipe.inputs["dataset"]).manifest
+    return learned_until(dataset, checkpoint.manifest)
 
 
 def _require_labels(holdout: pl.DataFrame) -> None:

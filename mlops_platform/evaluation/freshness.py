@@ -13,7 +13,8 @@ class Freshness:
 
     Attributes:
         holdout_start: Time of the holdout's first possible event, ISO 8601.
-        challenger_until: Latest known time of a label in the challenger's training or validation, ISO 8601.
+        challenger_until: Latest known time of a label in the challenger's training or validation, or in those of the
+            checkpoints that it began from, ISO 8601.
         champion_until: The same of the champion; None if none is live.
     """
 
@@ -53,19 +54,28 @@ class Freshness:
         return f"The holdout begins at {self.holdout_start}; {seen} of it."
 
 
-def freshness(dataset: Manifest, challenger: Manifest, champion: Manifest | None) -> Freshness:
-    """Compares the datasets that the models were trained on with the holdout.
+def freshness(dataset: Manifest, *, challenger: str, champion: str | None) -> Freshness:
+    """Compares what the models learned from with the holdout.
 
     Args:
-        dataset: Of the dataset whose holdout is scored.
-        challenger: Of the dataset that the challenger was trained on.
-        champion: Of the dataset that the champion was trained on; None if none is live.
+        dataset: Whose holdout is scored.
+        challenger: ``learned_until`` of the challenger.
+        champion: That of the champion; None if none is live.
     """
     return Freshness(
-        holdout_start=_content(dataset, "holdout_start"),
-        challenger_until=_content(challenger, "trained_until"),
-        champion_until=_content(champion, "trained_until") if champion else None,
+        holdout_start=_content(dataset, "holdout_start"), challenger_until=challenger, champion_until=champion
     )
+
+
+def learned_until(dataset: Manifest, checkpoint: Manifest) -> str:
+    """Latest known time of a label that decided a checkpoint or any that its training began from, ISO 8601.
+
+    Args:
+        dataset: That the checkpoint was trained on.
+        checkpoint: Which notes what came before it, where it began from another.
+    """
+    own, begun = _content(dataset, "trained_until"), checkpoint.content.get("warm_start")
+    return max(own, begun["known_until"], key=_time) if begun else own
 
 
 def _content(manifest: Manifest, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from mlops_platform.errors import MissingArtifactError
-from mlops_platform.manifest import Manifest
+from mlops_platform.manifest import Manifest, short
 from mlops_platform.provenance.example_rows import example_rows
 from mlops_platform.provenance.feature_rows import FeatureRow, SourceRows, feature_row
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
@@ -28,6 +28,7 @@ class Why:
         features_read: The values that the model was given.
         moves: Decisions of the promotion history that are about its model version.
         checkpoint, dataset, evaluation: Manifests; the evaluation is the newest one of that checkpoint.
+        starts: The checkpoint that its training began from, then the one that this began from, and so on.
         example: The raw rows that the question came from.
         features: One row a feature table.
         missing: What is not recorded, in words.
@@ -39,6 +40,7 @@ class Why:
     checkpoint: Manifest
     dataset: Manifest
     evaluation: Manifest | None
+    starts: list[Manifest]
     example: SourceRows
     features: list[FeatureRow]
     missing: list[str]
@@ -63,6 +65,7 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
     inputs = batch.manifest.recipe.inputs
     checkpoint = store.open("checkpoint", row["checkpoint"]).manifest
     dataset = store.open("dataset", checkpoint.recipe.inputs["dataset"]).manifest
+    starts, gone = _starts(store, checkpoint)
     moves = PromotionHistory(home, project.name, model.name).moves()
     upcoming = store.open("raw", inputs[f"raw:{model.examples.upcoming_source}"]).manifest
     return Why(
@@ -72,12 +75,13 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
         checkpoint=checkpoint,
         dataset=dataset,
         evaluation=_evaluation(home, project, model, row["checkpoint"]),
+        starts=starts,
         example=example_rows(
             home, project.raw_table(model.examples.upcoming_source), upcoming, resolve(model.examples.upcoming),
             model.examples.id, row["example_id"], row["event_timestamp"],
         ),
         features=_features(home, project, model, store, inputs, example),
-        missing=_missing(project, model, checkpoint),
+        missing=[*_missing(project, model, checkpoint), *gone],
     )  # fmt: skip
 
 
@@ -106,6 +110,17 @@ def _batch(store: ArtifactStore, batch: str) -> Artifact:
 def _evaluation(home: Home, project: Project, model: Model, checkpoint: str) -> Manifest | None:
     found = Refs(home).find(f"{project.name}/{model.name}/evaluation")
     return found.manifest if found and found.manifest.recipe.inputs.get("checkpoint") == checkpoint else None
+
+
+def _starts(store: ArtifactStore, checkpoint: Manifest) -> tuple[list[Manifest], list[str]]:
+    """The checkpoints that warm starts go back to, newest first, and what of them the store no longer has."""
+    starts: list[Manifest] = []
+    while (digest := (starts[-1] if starts else checkpoint).recipe.inputs.get("warm_start")) is not None:
+        try:
+            starts.append(store.open("checkpoint", digest).manifest)
+        except MissingArtifactError as error:
+            return starts, [f"the checkpoint {short(digest)} that a training began from: {error.found}"]
+    return starts, []
 
 
 def _features(home: Home, project: Project, model: Model, store: ArtifactStore, inputs: Any,

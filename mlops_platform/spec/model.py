@@ -1,8 +1,8 @@
 """Declaration of a model: its examples, split, network, compute, gate and monitoring."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from mlops_platform.spec.fields import duration, require, require_name, require_reference
 from mlops_platform.spec.monitoring import Monitoring
@@ -70,6 +70,8 @@ class Network:
             ``parameters``; its ``forward(numeric, categories)`` returns one logit a row.
         parameters: Further keyword arguments of the module.
         epochs, batch_size, learning_rate, weight_decay, seed: The recipe; the number of steps is constant.
+        warm_start: Whether training begins with what the live champion's weights hold that this network can take,
+            instead of fresh weights; where none is live, with fresh ones.
     """
 
     module: str
@@ -79,12 +81,23 @@ class Network:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     seed: int = 0
+    warm_start: bool = False
 
     def __post_init__(self) -> None:
         require_reference("Network.module", self.module)
         for name in ("epochs", "batch_size", "learning_rate"):
             value = getattr(self, name)
             require(value > 0, f"Network.{name}", value, "a number above zero", "raise it")
+        # Whatever else counts as true would be another recipe for the same work.
+        yes_or_no = isinstance(self.warm_start, bool)
+        require(yes_or_no, "Network.warm_start", self.warm_start, "True or False", "write True for a warm start")
+
+    def recipe(self) -> dict[str, Any]:
+        """The declaration as recipes hold it: ``warm_start`` only where it is asked for, so that others keep theirs."""
+        told = asdict(self)
+        if not self.warm_start:
+            del told["warm_start"]
+        return told
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,15 +11,30 @@ from typing import Any
 import dagster as dg
 
 from mlops_platform.errors import KilledError
+from mlops_platform.manifest import Manifest, short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.compute import ComputeResource, ResolvedCompute
+from mlops_platform.resources.history import PromotionHistory
+from mlops_platform.resources.memo import recipe_of
 from mlops_platform.resources.mlflow import Tracked
+from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
-from mlops_platform.training.job import TRAIN, VALIDATION, Device, Job
-from mlops_platform.training.record import CURVES, TRAINING, Training, curves_by_name, params, picture, read_curves
+from mlops_platform.training.job import TRAIN, VALIDATION, Device, Job, Start
+from mlops_platform.training.record import (
+    CURVES,
+    TRAINING,
+    Training,
+    WarmStart,
+    curves_by_name,
+    params,
+    picture,
+    read_curves,
+)
+from mlops_platform.training.start import ROLE, known_until, start_input
 
 WORK = "mlops_platform.training.program.fit:train"
+START = "mlops_platform.training.start:known_until"
 
 
 def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
@@ -38,18 +53,25 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         source = stations.input("/".join(dataset))
         resolved = compute.resolve(model.compute)
         numeric = project.numeric_columns(model)
-        leases = stations.home.leases
+        software = {**resolved.software, "onnxscript": importlib.metadata.version("onnxscript")}
+        code: tuple[str, ...] = (WORK, model.network.module)
+        config = {"network": model.network.recipe(), "numeric": list(numeric), "categories": list(model.categories)}
+        inputs = {"dataset": source.manifest.digest}
+        if model.network.warm_start:
+            code = (*code, START)
+            station = "/".join(context.asset_key.path)
+            recipe, _ = recipe_of(station, code=code, config=config, inputs=inputs, software=software)
+            history = PromotionHistory(stations.home, project.name, model.name)
+            inputs |= start_input(Refs(stations.home), history, recipe, source.manifest)
 
         def work(output: Path) -> Made:
-            job = _job(model, numeric, source, output, resolved)
-            return _made(output, _trained(context, compute, resolved, job, leases))
+            start = stations.store.open("checkpoint", inputs[ROLE]) if ROLE in inputs else None
+            job = _job(model, numeric, source, output, resolved, start)
+            finished = _trained(context, compute, resolved, job, stations.home.leases)
+            return _made(output, finished, _start_known_until(stations, start.manifest) if start else None)
 
-        return stations.make(
-            context, kind="checkpoint", code=(WORK, model.network.module),
-            config={"network": asdict(model.network), "numeric": list(numeric), "categories": list(model.categories)},
-            inputs={"dataset": source.manifest.digest}, work=work, show=_show, track=_track,
-            software={**resolved.software, "onnxscript": importlib.metadata.version("onnxscript")},
-        )  # fmt: skip
+        return stations.make(context, kind="checkpoint", code=code, config=config, inputs=inputs, software=software,
+                             work=work, show=_show, track=_track)  # fmt: skip
 
     return checkpoint
 
@@ -68,31 +90,41 @@ def _trained(context: dg.AssetExecutionContext, compute: ComputeResource, resolv
             return compute.run(context, resolved, path, leases)[-1]
 
 
-def _job(model: Model, numeric: tuple[str, ...], dataset: Artifact, output: Path, compute: ResolvedCompute) -> Job:
+def _job(model: Model, numeric: tuple[str, ...], dataset: Artifact, output: Path, compute: ResolvedCompute,
+         start: Artifact | None) -> Job:  # fmt: skip
     return Job(
         train=dataset.file(TRAIN), validation=dataset.file(VALIDATION), output=output, numeric=numeric,
         categories=model.categories, network=model.network,
         device=Device(accelerator=compute.accelerator, devices=compute.devices, precision=compute.precision,
                       threads=compute.threads),
+        start=Start(folder=start.folder, digest=start.manifest.digest) if start else None,
     )  # fmt: skip
 
 
-def _made(output: Path, finished: Mapping[str, Any]) -> Made:
+def _start_known_until(stations: Stations, start: Manifest) -> str:
+    return known_until(stations.store.open("dataset", start.recipe.inputs["dataset"]).manifest, start)
+
+
+def _made(output: Path, finished: Mapping[str, Any], start_known_until: str | None) -> Made:
     training = Training.from_json((output / TRAINING).read_bytes())
+    begun = training.warm_start
+    warm = {ROLE: {**asdict(begun), "known_until": start_known_until}} if begun is not None else {}
     return Made(
-        content={**training.metrics(), "rows": training.train_rows, "parameters": training.parameters},
+        content={**training.metrics(), "rows": training.train_rows, "parameters": training.parameters, **warm},
         measured={name: value for name, value in finished.items() if name != "event"},
     )
 
 
 def _track(artifact: Artifact) -> Tracked:
     training = Training.from_json(artifact.file(TRAINING).read_bytes())
-    recipe = artifact.manifest.recipe
+    recipe, begun = artifact.manifest.recipe, training.warm_start
+    start = {"mlops.warm_start": recipe.inputs[ROLE]} if ROLE in recipe.inputs else {}
+    warm = {"warm_start.taken": begun.taken, "warm_start.fresh": begun.fresh} if begun is not None else {}
     return Tracked(
-        params={**params(recipe.config["network"]), **recipe.software},
+        params={**params(recipe.config["network"]), **recipe.software, **warm},
         metrics={**training.metrics(), "best_epoch": training.best_epoch + 1, "parameters": training.parameters},
         curves=curves_by_name(read_curves(artifact.file(CURVES).read_bytes())),
-        tags={"mlops.dataset": recipe.inputs["dataset"]},
+        tags={"mlops.dataset": recipe.inputs["dataset"], **start},
     )
 
 
@@ -106,4 +138,16 @@ def _show(artifact: Artifact) -> dict[str, Any]:
         "parameters": training.parameters,
         "rows_per_second": measured["rows_per_second"],
         "learning_curves": dg.MetadataValue.md(picture(curves, training.best_epoch)),
+        **(_show_start(artifact.manifest, training.warm_start) if training.warm_start is not None else {}),
+    }
+
+
+def _show_start(manifest: Manifest, begun: WarmStart) -> dict[str, Any]:
+    rows = ["| category | rows carried | new | dropped |", "|---|---|---|---|"]
+    rows += [f"| {name} | {r.carried:,} | {r.new:,} | {r.dropped:,} |" for name, r in begun.embeddings.items()]
+    return {
+        "warm_start": short(manifest.recipe.inputs[ROLE]),
+        "parameters_taken": begun.taken,
+        "parameters_fresh": begun.fresh,
+        "embeddings_taken": dg.MetadataValue.md("\n".join(rows)),
     }

@@ -31,6 +31,19 @@ class Device:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Start:
+    """The checkpoint that a training begins from.
+
+    Attributes:
+        folder: Of the artifact.
+        digest: Of the artifact; its files are compared with what that stands for.
+    """
+
+    folder: Path
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One training.
 
@@ -41,6 +54,7 @@ class Job:
         categories: Category columns, in order.
         network: The network and its recipe.
         device: What it runs on.
+        start: The checkpoint to begin from; None for fresh weights.
     """
 
     train: Path
@@ -50,6 +64,7 @@ class Job:
     categories: tuple[str, ...]
     network: Network
     device: Device = Device()
+    start: Start | None = None
 
     def write(self, path: Path) -> Path:
         """Writes the job where the program will read it."""
@@ -60,8 +75,10 @@ class Job:
     def read(cls, path: Path) -> "Job":
         """Reads a written job."""
         raw: dict[str, Any] = json.loads(path.read_bytes())
+        start = raw["start"]
         return cls(
             train=Path(raw["train"]), validation=Path(raw["validation"]), output=Path(raw["output"]),
             numeric=tuple(raw["numeric"]), categories=tuple(raw["categories"]),
             network=Network(**raw["network"]), device=Device(**raw["device"]),
+            start=Start(folder=Path(start["folder"]), digest=start["digest"]) if start else None,
         )  # fmt: skip

@@ -29,6 +29,35 @@ class Epoch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What became of a category's embedding in a warm start.
+
+    Attributes:
+        carried: Values whose learned rows were taken.
+        new: Values that the start did not know; they begin fresh.
+        dropped: Values of the start that are no more.
+    """
+
+    carried: int
+    new: int
+    dropped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmStart:
+    """What a training took from the checkpoint it began from.
+
+    Attributes:
+        taken, fresh: Number of trained weights that were taken, and that began fresh.
+        embeddings: By category, where its embeddings were taken row by row.
+    """
+
+    taken: int
+    fresh: int
+    embeddings: Mapping[str, Rows]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """Facts about a training that its recipe decides.
 
@@ -42,6 +71,7 @@ class Training:
         validation_loss, validation_auc: Of the best epoch.
         constant_loss: Validation loss of always answering the training split's share of positives.
         export_max_difference: Largest difference between torch's and the exported program's scores of validation rows.
+        warm_start: What was taken from an earlier checkpoint; None where all began fresh.
     """
 
     epochs: int
@@ -56,11 +86,21 @@ class Training:
     validation_auc: float
     constant_loss: float
     export_max_difference: float
+    warm_start: WarmStart | None = None
 
     @classmethod
     def from_json(cls, data: bytes) -> "Training":
         """Reads ``training.json``."""
-        return cls(**json.loads(data))
+        raw: dict[str, Any] = json.loads(data)
+        begun = raw.pop("warm_start", None)
+        if begun is not None:
+            rows = {name: Rows(**counts) for name, counts in begun["embeddings"].items()}
+            begun = WarmStart(taken=begun["taken"], fresh=begun["fresh"], embeddings=rows)
+        return cls(**raw, warm_start=begun)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``training.json`` holds; nothing of a warm start where there was none."""
+        return {name: value for name, value in asdict(self).items() if name != "warm_start" or value is not None}
 
     def metrics(self) -> dict[str, float]:
         """The figures that compare trainings."""

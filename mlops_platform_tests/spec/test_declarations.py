@@ -49,6 +49,7 @@ NAN = float("nan")
         (lambda: Compute(accelerator="tpu"), "Compute.accelerator", "tpu"),
         (lambda: Network(module="dagster:Nope"), "Network.module", "dagster:Nope"),
         (lambda: replace(MODEL.network, epochs=0), "Network.epochs", 0),
+        (lambda: replace(MODEL.network, warm_start="champion"), "Network.warm_start", "champion"),
         (lambda: replace(MODEL, features=()), "Model(pump_repair).features", ()),
         (lambda: Retraining(cooldown="soon"), "Retraining.cooldown", "soon"),
         (lambda: Retraining(cooldown="-1d"), "Retraining.cooldown", "-1d"),

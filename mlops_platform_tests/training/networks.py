@@ -1,4 +1,4 @@
-"""Networks for the training tests: one that learns and three that go wrong. Only the training program imports it."""
+"""Networks for the training tests: some that learn and some that go wrong. Only the training program imports it."""
 
 import os
 import signal
@@ -56,3 +56,25 @@ class Slow(Tiny):
     def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
         time.sleep(1)
         return super().forward(numeric, categories)
+
+
+class Shared(nn.Module):
+    """One table for all categories, their codes shifted, so that no row of it is any one category's."""
+
+    def __init__(self, *, numeric: int, cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        starts = [sum(cardinalities[:place]) for place in range(len(cardinalities))]
+        self.register_buffer("starts", torch.tensor(starts), persistent=False)
+        self.table = nn.Embedding(sum(cardinalities), 2)
+        self.layer = nn.Linear(numeric + 2 * len(cardinalities), 1)
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        embedded = self.table(categories + self.starts).flatten(1)
+        return self.layer(torch.cat([numeric, embedded], dim=1)).squeeze(1)
+
+
+class Crossed(Tiny):
+    """Each category's code is also used as a number, past its table."""
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        return super().forward(numeric, categories) + 0.1 * categories.sum(1)

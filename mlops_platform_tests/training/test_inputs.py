@@ -1,5 +1,6 @@
 """Rows from which nothing can be learnt are refused with the reason; odd but usable columns are not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -7,7 +8,7 @@ import pytest
 
 from mlops_platform.errors import PlatformError, TrainingError
 from mlops_platform.scoring import InputError
-from mlops_platform.training.job import Job
+from mlops_platform.training.job import Job, Start
 from mlops_platform_tests.training.tiny import CATEGORIES, NUMERIC, network, rows
 
 USUAL = rows(40, seed=1)
@@ -25,6 +26,8 @@ def _job(folder: Path, train: pl.DataFrame, validation: pl.DataFrame = USUAL) ->
 def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
     job = _job(tmp_path, USUAL)
     assert Job.read(job.write(tmp_path / "job.json")) == job
+    warm = replace(job, start=Start(folder=tmp_path, digest="sha256:0"))
+    assert Job.read(warm.write(tmp_path / "job.json")) == warm
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ def commit_dataset(home: Home) -> Artifact:
         rows(count, seed=number).write_parquet(staging / f"{name}.parquet")
     station = "shop/sells/dataset"
     manifest = Manifest(
-        kind="dataset", station=station, environment=home.environment, table=None, content={"rows": 450},
+        kind="dataset", station=station, environment=home.environment, table=None,
+        content={"rows": 450, "trained_until": "2024-01-17T00:00+00:00", "holdout_start": "2024-01-18T00:00+00:00"},
         files={path.name: digest_file(path) for path in staging.iterdir()},
         recipe=Recipe(station=station, functions=(), code="", config={}, software={}, inputs={}),
         produced=Produced(at="", seconds=0, run_id="", correlation_id="", actor="test"),

@@ -1,20 +1,18 @@
 """The work of the training program: a job in, a checkpoint's files out, the same bytes whenever the job is the same."""
 
-import importlib
 import logging
 import math
 import random
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as lightning
 import safetensors.torch
 import torch
-from torch import nn
 
 from mlops_platform.errors import TrainingError
 from mlops_platform.manifest import canonical_json
@@ -24,8 +22,9 @@ from mlops_platform.training.program.export import export, largest_difference
 from mlops_platform.training.program.inputs import Rows, read_splits
 from mlops_platform.training.program.learner import Learner
 from mlops_platform.training.program.loader import OrderedBatches, ShuffledBatches
-from mlops_platform.training.program.network import Normaliser, ScoringProgram
-from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, curves_json
+from mlops_platform.training.program.network import Normaliser, ScoringProgram, build
+from mlops_platform.training.program.start import warm
+from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, WarmStart, curves_json
 
 _CLIP = 1.0
 _VALIDATION_BATCH = 8192
@@ -55,26 +54,28 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing]:
 
     Raises:
         InputError: A declared column is missing or of a wrong type.
-        TrainingError: Nothing can be learnt from the rows, the loss is no number, or the export differs.
+        CorruptArtifactError: The checkpoint to begin from is damaged.
+        TrainingError: Nothing can be learnt from the rows or taken from the checkpoint to begin from, the loss is no
+            number, or the export differs.
     """
     _prepare(job)
     begun = time.perf_counter()
     encoding, rows, validation = read_splits(job)
     read = time.perf_counter()
-    learner, steps = _fit(job, encoding, rows, validation, report)
+    program, begun_from = _begin(job, encoding, rows)
+    learner, steps = _fit(job, program, rows, validation, report)
     fitted = time.perf_counter()
-    program = learner.program
     program.load_state_dict(learner.best)
     program.float().eval()
     exported = export(program, validation)
     difference = largest_difference(program, encoding, exported, validation)
-    training = _describe(job, learner, steps, rows, validation, difference)
+    training = replace(_describe(job, learner, steps, rows, validation, difference), warm_start=begun_from)
     files = {
         WEIGHTS: _weights(program),
         PROGRAM: exported,
         SCORING: canonical_json(encoding.to_json()),
         CURVES: canonical_json(curves_json(learner.curves)),
-        TRAINING: canonical_json(training.__dict__),
+        TRAINING: canonical_json(training.to_json()),
     }
     for name, data in files.items():
         (job.output / name).write_bytes(data)
@@ -99,12 +100,18 @@ def _prepare(job: Job) -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
 
 
+def _begin(job: Job, encoding: Encoding, rows: Rows) -> tuple[ScoringProgram, WarmStart | None]:
+    """The scorer as training begins with it, and what it has of an earlier checkpoint."""
+    recipe = job.network
+    network = build(recipe.module, recipe.parameters, numeric=len(job.numeric), cardinalities=encoding.cardinalities)
+    program = ScoringProgram(Normaliser.learn(rows.numeric), network)
+    return program, warm(program, encoding, job.start) if job.start is not None else None
+
+
 def _fit(
-    job: Job, encoding: Encoding, rows: Rows, validation: Rows, report: Callable[[Epoch], None]
+    job: Job, program: ScoringProgram, rows: Rows, validation: Rows, report: Callable[[Epoch], None]
 ) -> tuple[Learner, int]:
     recipe, device = job.network, job.device
-    normaliser = Normaliser.learn(rows.numeric)
-    program = ScoringProgram(normaliser, _build(job, normaliser.width, encoding.cardinalities))
     batches = ShuffledBatches(rows.tensors, batch_size=recipe.batch_size, seed=recipe.seed)
     steps = recipe.epochs * len(batches)
     learner = Learner(program, recipe, steps, report)
@@ -116,12 +123,6 @@ def _fit(
     )  # fmt: skip
     trainer.fit(learner, batches, OrderedBatches(validation.tensors, batch_size=_VALIDATION_BATCH))
     return learner.cpu(), steps
-
-
-def _build(job: Job, width: int, cardinalities: tuple[int, ...]) -> nn.Module:
-    module, _, name = job.network.module.partition(":")
-    network = getattr(importlib.import_module(module), name)
-    return network(numeric=width, cardinalities=cardinalities, **job.network.parameters)
 
 
 def _weights(program: ScoringProgram) -> bytes:

@@ -1,10 +1,34 @@
 """The whole scorer as one module: normalisation, the user's network, and the step from logit to score."""
 
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 
 _LIMIT = 8.0
+
+
+def build(reference: str, parameters: Mapping[str, Any], *, numeric: int, cardinalities: tuple[int, ...]) -> nn.Module:
+    """A user's network with fresh weights.
+
+    Args:
+        reference: ``package.module:Class``.
+        parameters: Further keyword arguments.
+        numeric: How many numeric columns there are; the network is told how wide the normaliser makes them.
+        cardinalities: Number of codes of each category.
+    """
+    module, _, name = reference.partition(":")
+    network = getattr(importlib.import_module(module), name)
+    built: nn.Module = network(numeric=normalised_width(numeric), cardinalities=cardinalities, **parameters)
+    return built
+
+
+def normalised_width(columns: int) -> int:
+    """Columns that the normaliser makes of so many: two of each."""
+    return 2 * columns
 
 
 class Normaliser(nn.Module):
@@ -47,7 +71,7 @@ class Normaliser(nn.Module):
     @property
     def width(self) -> int:
         """Columns of the output: two for each column of the input."""
-        return 2 * len(self.mean)
+        return normalised_width(len(self.mean))
 
     def forward(self, numeric: torch.Tensor) -> torch.Tensor:
         """float32 [N, F] raw, NaN for missing, to float32 [N, 2F]."""
