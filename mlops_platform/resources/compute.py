@@ -9,9 +9,13 @@ from typing import Any, Literal
 import dagster as dg
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.resources.ahead import importing
 from mlops_platform.resources.devices import cpus, device_class, gpus, lease
 from mlops_platform.resources.launchers import launcher
 from mlops_platform.spec import Compute
+
+# The run is recorded in MLflow, and its verdict is reached with the others.
+_COMES_NEXT = ("mlflow", "sklearn.linear_model", "sklearn.metrics", "matplotlib.figure", "onnxruntime")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +122,8 @@ class ComputeResource(dg.ConfigurableResource):
             chosen = ",".join(held.indices)
             context.log.info(f"training on {compute.device_class}, {compute.accelerator} {chosen}")
             env = _environment(compute, "" if on_cpu else chosen)
-            return launcher(compute.launcher).launch(context, job, env, held.handles)
+            with importing(*_COMES_NEXT):
+                return launcher(compute.launcher).launch(context, job, env, held.handles)
 
 
 def _environment(compute: ResolvedCompute, visible: str) -> dict[str, str]:

@@ -57,8 +57,9 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         }
         config = {"examples": repr(model.examples), "service": model.feature_service}
         source = closure(*code)
-        # Equal to the recipe, so that the log and the artifact of a batch cannot part.
-        batch = digest_of([inputs, config, source.digest, source.distributions])
+        # Named by what decides its answers: a file that only went to quarantine gives the same batch, logged once.
+        rows = {f"{kind}:{name}": manifest.delta.digest for (kind, name), manifest in read.items()}
+        batch = digest_of([{**inputs, **rows}, config, source.digest, source.distributions])
 
         def work(folder: Path) -> Made:
             content = _answer(project, model, stations, champion, read, batch, context.run.run_id, folder)
