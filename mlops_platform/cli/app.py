@@ -81,6 +81,21 @@ def materialize(
     raise typer.Exit(show_run(context.project(), context.home(), select, quiet=quiet).exit_code)
 
 
+@app.command(epilog="Example: mlops rebuild origin_delays --from 2013-03 --to 2013-05")
+def rebuild(
+    table: Annotated[str, typer.Argument(help="Name of a feature table.")],
+    since: Annotated[
+        str | None, typer.Option("--from", help="First month, YYYY-MM. Default: the table's first.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last month, YYYY-MM. Default: the table's last.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute months of a feature table again from the raw rows; equal bytes write nothing and move nothing."""
+    from mlops_platform.cli.rebuild import show_rebuild
+
+    raise typer.Exit(show_rebuild(context.project(), context.home(), table, since, until, as_json=as_json))
+
+
 @app.command(epilog="Example: mlops plan --select 'group:features'")
 def plan(select: Annotated[str, typer.Option(help="Dagster's asset selection.")] = "*", as_json: Json = False) -> None:
     """Tell what a run would do and why, without running it."""

@@ -129,7 +129,7 @@ class Stations(dg.ConfigurableResource):
         software: Mapping[str, str] | None = None,
         show: Callable[[Artifact], Mapping[str, Any]] | None = None,
         track: Callable[[Artifact], Tracked] | None = None,
-        redo: bool = False,
+        redo: bool | str = False,
         outside: bool = False,
     ) -> dg.MaterializeResult:
         """Takes the artifact of this recipe, or makes it.
@@ -144,7 +144,8 @@ class Stations(dg.ConfigurableResource):
             software: Versions beside those that the code's imports tell.
             show: Further metadata for the UI.
             track: What MLflow is told of an artifact that was made now.
-            redo: Makes it again although the recipe is known, where what it left outside the store is gone.
+            redo: Makes it again although the recipe is known: where what it left outside the store is gone, or for the
+                reason given as text.
             outside: Whether the work also changes something outside the store, so that an artifact found counts only if
                 it is the one this station made last.
 
