@@ -188,6 +188,21 @@ def rehearse_rollback(
     promotion.rehearse_rollback(context.project(), context.home(), model, by, because, as_json=as_json)
 
 
+@app.command(epilog="Example: mlops gc --dry-run    or: mlops gc --keep-days 90 --yes")
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be removed, and remove nothing.")] = False,
+    keep_days: Annotated[float, typer.Option(min=0, help="What was made in the last days stays in any case.")] = 30,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for runs at work to end.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Remove what no champion, history, registered version, logged answer or recent work reaches."""
+    from mlops_platform.cli.gc import show_gc
+
+    show_gc(context.project(), context.home(), dry_run=dry_run, keep_days=keep_days, yes=yes, wait=wait,
+            as_json=as_json)  # fmt: skip
+
+
 @app.command(epilog="Example: mlops graph --json")
 def graph(as_json: Json = False) -> None:
     """Print the lineage in flow order, with the state of each station."""

@@ -20,6 +20,7 @@ from mlops_platform.manifest import Manifest, Produced, Recipe, TableRef, digest
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore, write_whole
 from mlops_platform.resources.databases import held_open
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.locks import RUNS, shared
 from mlops_platform.resources.memo import look
 from mlops_platform.resources.mlflow import MlflowDoor, MlflowResource, Tracked
 from mlops_platform.resources.reaper import reap
@@ -82,8 +83,11 @@ class Stations(dg.ConfigurableResource):
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Stations"]:
-        """Ends the runs of dead processes before the first step, and holds Dagster's databases open until the end."""
-        with held_open(self.home):
+        """Ends the runs of dead processes before the first step, and holds Dagster's databases open until the end.
+
+        No garbage is collected meanwhile.
+        """
+        with shared(self.home, RUNS), held_open(self.home):
             if context.instance is not None and context.run is not None:
                 reap(context.instance, context.run.run_id)
             yield self
