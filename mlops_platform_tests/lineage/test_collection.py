@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from mlops_platform.datasets.reproduce import reproduce
+from mlops_platform.errors import PlatformError
 from mlops_platform.provenance.walk import why
 from mlops_platform.registry.alias import ChampionAlias
 from mlops_platform.registry.by_person import Asked, rollback
@@ -18,9 +19,10 @@ from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor
 from mlops_platform.resources.reachability import stored
 from mlops_platform.resources.refs import Refs
-from mlops_platform.resources.station import Progress
+from mlops_platform.resources.station import Progress, listeners
+from mlops_platform_tests.lineage.pumps.project import PROJECT
 from mlops_platform_tests.lineage.pumps.variants import BETTER
-from mlops_platform_tests.lineage.run import failures, materialize
+from mlops_platform_tests.lineage.run import failures, land, materialize
 
 pytestmark = pytest.mark.long
 
@@ -89,3 +91,20 @@ def test_what_people_ask_for_still_works(lived: Home, listening: list[Progress],
     result = materialize(lived, BETTER)
     assert result.success, failures(result)
     assert refs.read("pumps/pump_repair/predictions").manifest.content["version"] == target
+
+
+def test_no_garbage_is_collected_while_a_run_is_at_work(home: Home) -> None:
+    land(home, PROJECT, "2024-03")
+    said: list[str] = []
+
+    def collecting(progress: Progress) -> None:
+        with pytest.raises(PlatformError) as refused:
+            collect(home, MlflowDoor(home, "pumps"), young=timedelta(0), wait=0)
+        said.append(refused.value.found)
+
+    listeners.append(collecting)
+    try:
+        assert materialize(home, PROJECT, 'group:"sources"').success
+    finally:
+        listeners.remove(collecting)
+    assert len(said) == 6 and collect(home, MlflowDoor(home, "pumps"), young=timedelta(0), wait=0).items == ()
