@@ -151,7 +151,7 @@ def _show(project: Project, table: str, months: list[Month], changed: bool, run:
     different = [month.name for month in months if month.outcome != EQUAL]
     counted = f"{table}: rebuilt {plural(len(months), 'month')} in {seconds:.1f} s"
     if not different:
-        shown.print(f"{counted}, equal bytes: nothing was written and nothing follows", style="bold")
+        shown.print(f"{counted}, equal bytes: no rows were written and nothing follows", style="bold")
         return
     shown.print(f"{counted}, different bytes: {', '.join(different)}", style="bold red")
     cause = "its raw rows, code or declaration changed since it was computed last" if changed else (

@@ -81,13 +81,15 @@ def compute_table(
     rebuilt = sorted(set(again) & set(wanted))
     frames = {name: _partition(table, function, raw, name) for name in sorted({*stale, *rebuilt})}
     found, before = {name: content_digest(frame) for name, frame in frames.items()}, door.digests()
-    differing = [name for name in rebuilt if name not in stale and found[name] != before.get(name)]
-    written = sorted([*stale, *differing])
+    written = [name for name in frames if found[name] != before.get(name)]
+    differing = [name for name in written if name not in stale]
+    digests = {name: found[name] if name in found else before[name] for name in wanted}
     if written or gone:
-        digests = {name: digest for name, digest in before.items() if name in wanted and name not in written}
-        digests |= {name: found[name] for name in written}
         rows = pl.concat([frames[name] for name in written] or [door.scan().head(0).collect()])
         door.replace(rows, [*written, *gone], metadata={RECIPES: wanted}, digests=digests)
+    elif stale:
+        # Equal rows by another recipe: only that is noted.
+        door.append(door.scan().head(0).collect(), metadata={RECIPES: wanted}, digests=digests)
     total = door.scan().select(pl.len()).collect().item()
     return Computed(rows=total, computed=tuple(frames), kept=tuple(sorted(set(wanted) - set(frames))),
                     rebuilt=tuple(rebuilt), differing=tuple(differing))  # fmt: skip

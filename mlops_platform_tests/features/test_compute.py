@@ -57,7 +57,11 @@ def test_only_the_months_that_changed_are_computed(tmp_path: Path) -> None:
     values[40] = 9
     changed = compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "c", door)
     assert changed.computed == ("2024-02", "2024-03")
+    files = sorted(door.path.rglob("*.parquet"))
     assert compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "other code", door).kept == ()
+    # Equal rows by other code: that is noted, and no data file is written.
+    assert sorted(door.path.rglob("*.parquet")) == files and set(door.digests()) == set(first.computed)
+    assert compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "other code", door).computed == ()
 
 
 def test_months_that_are_asked_for_are_written_only_where_they_differ(tmp_path: Path) -> None:
