@@ -81,6 +81,21 @@ def materialize(
     raise typer.Exit(show_run(context.project(), context.home(), select, quiet=quiet).exit_code)
 
 
+@app.command(epilog="Example: mlops rebuild origin_delays --from 2013-03 --to 2013-05")
+def rebuild(
+    table: Annotated[str, typer.Argument(help="Name of a feature table.")],
+    since: Annotated[
+        str | None, typer.Option("--from", help="First month, YYYY-MM. Default: the table's first.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last month, YYYY-MM. Default: the table's last.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute months of a feature table again from the raw rows; equal bytes write nothing and move nothing."""
+    from mlops_platform.cli.rebuild import show_rebuild
+
+    raise typer.Exit(show_rebuild(context.project(), context.home(), table, since, until, as_json=as_json))
+
+
 @app.command(epilog="Example: mlops plan --select 'group:features'")
 def plan(select: Annotated[str, typer.Option(help="Dagster's asset selection.")] = "*", as_json: Json = False) -> None:
     """Tell what a run would do and why, without running it."""
@@ -183,6 +198,21 @@ def notifications(
     from mlops_platform.cli.notifications import show_notifications
 
     show_notifications(context.project(), context.home(), count, deliver_now=deliver, as_json=as_json)
+
+
+@app.command(epilog="Example: mlops gc --dry-run    or: mlops gc --keep-days 90 --yes")
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be removed, and remove nothing.")] = False,
+    keep_days: Annotated[float, typer.Option(min=0, help="What was made in the last days stays in any case.")] = 30,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for runs at work to end.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Remove what no champion, history, registered version, logged answer or recent work reaches."""
+    from mlops_platform.cli.gc import show_gc
+
+    show_gc(context.project(), context.home(), dry_run=dry_run, keep_days=keep_days, yes=yes, wait=wait,
+            as_json=as_json)  # fmt: skip
 
 
 @app.command(epilog="Example: mlops graph --json")

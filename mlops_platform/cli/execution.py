@@ -131,13 +131,15 @@ class Graph:
             raise PlatformError(required=required, found=f"--select {selection!r}: no station", remedy=remedy)
         return sorted(keys)
 
-    def run(self, home: Home, keys: list["dg.AssetKey"], listen: Callable[["Progress"], None]) -> Run:
+    def run(self, home: Home, keys: list["dg.AssetKey"], listen: Callable[["Progress"], None],
+            config: Mapping[str, Mapping[str, Any]] | None = None) -> Run:  # fmt: skip
         """Materializes stations and evaluates their checks, in this process.
 
         Args:
             home: Made ready; its folder becomes the Dagster instance.
             keys: What to materialize.
             listen: Hears when each station begins and ends.
+            config: Configuration of stations, by asset key joined by slashes.
         """
         import dagster as dg
 
@@ -153,12 +155,13 @@ class Graph:
                 finished.append(progress)
             listen(progress)
 
+        ops = {station.replace("/", "__"): {"config": dict(told)} for station, told in (config or {}).items()}
         job = self.definitions.resolve_job_def(f"{self.project.name}_everything")
         listeners.append(hear)
         try:
             with dg.DagsterInstance.get() as instance:
                 result = job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=False,
-                                                run_config=_NO_CONSOLE)  # fmt: skip
+                                                run_config={**_NO_CONSOLE, "ops": ops})  # fmt: skip
         finally:
             listeners.remove(hear)
         return _outcome(result, ["/".join(key.path) for key in keys], finished, skipped)

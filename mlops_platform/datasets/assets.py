@@ -29,7 +29,7 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         description=f"Dataset of {model.name}: labelled examples with the features known at each one's time, by split.",
     )
     def dataset(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
-        from mlops_platform.datasets.build import build
+        from mlops_platform.datasets.build import build, declared
         from mlops_platform.datasets.reuse import earlier_features
         from mlops_platform.resources.delta import DeltaDoor
         from mlops_platform.resources.feast import FeastDoor
@@ -42,9 +42,7 @@ def dataset_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
         code = ("mlops_platform.datasets.build:build", "mlops_platform.datasets.reuse:earlier_features",
                 model.examples.labelled, "mlops_platform.point_in_time.feast_store:PolarsOfflineStore")  # fmt: skip
-        config = {"split": repr(model.split), "examples": repr(model.examples), "service": model.feature_service,
-                  "features": list(model.features), "context": [repr(c) for c in model.context],
-                  "categories": list(model.categories), "slices": list(model.slices)}  # fmt: skip
+        config = declared(model)
         inputs = {
             f"raw:{model.examples.source}": raw.digest,
             "registry": registry.digest,
@@ -87,6 +85,7 @@ def _show(artifact: Artifact) -> dict[str, object]:
         **{f"unlabelled_{reason}": count for reason, count in content["unlabelled"].items()},
         "purged": content["purged"],
         "embargoed": content["embargoed"],
+        "earlier_labels": content["earlier_labels"],
         "joined": measured["joined"],
         "reused": measured["reused"],
         "boundaries": dg.MetadataValue.json(content["boundaries"]),

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from mlops_platform.datasets.as_known import labels_in_time
 from mlops_platform.datasets.split import boundaries, divide
 from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import TableRef
@@ -25,6 +26,13 @@ def example_columns(project: Project, model: Model) -> list[str]:
     asked = [model.examples.id, "event_timestamp", *keys, *context, *model.categories, *model.slices]
     features = project.feature_names(model)
     return [name for name in dict.fromkeys(asked) if name not in features]
+
+
+def declared(model: Model) -> dict[str, Any]:
+    """The part of the declaration that decides a dataset."""
+    return {"split": repr(model.split), "examples": repr(model.examples), "service": model.feature_service,
+            "features": list(model.features), "context": [repr(column) for column in model.context],
+            "categories": list(model.categories), "slices": list(model.slices)}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +67,8 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         folder: Where to write.
         earlier: Entity keys, times and features that these tables are known to answer; the files do not depend on it.
     """
-    examples = resolve(model.examples.labelled)(raw).collect()
+    function = resolve(model.examples.labelled)
+    examples = function(raw).collect()
     reasons = dict(
         examples.filter(pl.col("label").is_null()).group_by("unlabelled").agg(pl.len()).sort("unlabelled").rows()
     )
@@ -68,6 +77,7 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         raise PlatformError(required=f"labelled rows in {model.examples.source}", found=f"none; unlabelled: {reasons}",
                             remedy="land files with outcomes")  # fmt: skip
     at = boundaries(model.split, labelled["event_timestamp"].max(), model.examples.calendar)
+    labelled, earlier_labels = labels_in_time(function, raw, labelled, at, model.examples.id)
     columns = [*example_columns(project, model), *LABEL]
     answer, joined = _answer(model, labelled.select(columns), feast, tables, earlier)
     parts, left_out = divide(answer.rows, at)
@@ -83,6 +93,7 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         "examples": examples.height,
         "unlabelled": {str(reason): count for reason, count in reasons.items()},
         **left_out,
+        "earlier_labels": earlier_labels,
         "parts": {name: {"rows": part.height, "positive_share": part["label"].mean()} for name, part in parts.items()},
         "boundaries": {name: value.isoformat() for name, value in asdict(at).items()},
         "holdout_start": at.holdout_start.isoformat(),

@@ -50,6 +50,15 @@ def boundaries(split: Split, newest: datetime, calendar: str) -> Boundaries:
     )  # fmt: skip
 
 
+def limits(at: Boundaries) -> list[tuple[pl.Expr, datetime]]:
+    """Of each part that is learned from: which examples lie in it, and before when their label had to be known."""
+    event = pl.col("event_timestamp")
+    return [
+        (event < at.train_end, at.validation_start),
+        (event.is_between(at.validation_start, at.validation_end, closed="left"), at.holdout_start),
+    ]
+
+
 def divide(examples: pl.DataFrame, at: Boundaries) -> tuple[dict[str, pl.DataFrame], dict[str, int]]:
     """Divides labelled examples.
 
@@ -65,12 +74,10 @@ def divide(examples: pl.DataFrame, at: Boundaries) -> tuple[dict[str, pl.DataFra
         PlatformError: A part is empty.
     """
     event, known = pl.col("event_timestamp"), pl.col("label_known_timestamp")
-    within = {
-        "train": event < at.train_end,
-        "validation": event.is_between(at.validation_start, at.validation_end, closed="left"),
-        "holdout": event.is_between(at.holdout_start, at.holdout_end, closed="left"),
-    }
-    in_time = {"train": known < at.validation_start, "validation": known < at.holdout_start, "holdout": pl.lit(True)}
+    holdout = event.is_between(at.holdout_start, at.holdout_end, closed="left")
+    (train, first), (validation, second) = limits(at)
+    within = {"train": train, "validation": validation, "holdout": holdout}
+    in_time = {"train": known < first, "validation": known < second, "holdout": pl.lit(True)}
     parts = {name: examples.filter(within[name] & in_time[name]) for name in PARTS}
     purged = sum(examples.filter(within[name] & ~in_time[name]).height for name in PARTS)
     gaps = event.is_between(at.train_end, at.validation_start, closed="left") | event.is_between(

@@ -1,8 +1,10 @@
 """Feature tables, the Feast registry and the online store as Dagster assets."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
 from mlops_platform.manifest import TableRef
 from mlops_platform.resources.artifacts import Artifact
@@ -10,6 +12,20 @@ from mlops_platform.resources.automation import LAST, follows_data
 from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import FeatureTable, Project
+
+if TYPE_CHECKING:
+    from mlops_platform.features.compute import Computed
+
+
+class Rebuild(dg.Config):
+    """Months of a feature table to compute again from the raw rows, though nothing behind them changed.
+
+    Attributes:
+        rebuild_from, rebuild_to: First and last month, YYYY-MM; both empty for none.
+    """
+
+    rebuild_from: str = Field("", description="first month to compute again, YYYY-MM ('all' for a table in one piece)")
+    rebuild_to: str = Field("", description="last month to compute again, YYYY-MM")
 
 
 def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefinition:
@@ -24,8 +40,9 @@ def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefin
         automation_condition=follows_data(),
         description=f"Feature table {table.name}: {table.description or 'computed from ' + table.source}.",
     )
-    def feature_table(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
-        from mlops_platform.features.compute import compute_table
+    def feature_table(context: dg.AssetExecutionContext, config: Rebuild, stations: Stations) -> dg.MaterializeResult:
+        from mlops_platform.features.compute import compute_table, partition_names
+        from mlops_platform.features.rebuild import months_asked
         from mlops_platform.resources.delta import DeltaDoor
         from mlops_platform.resources.source_code import closure, resolve
 
@@ -33,15 +50,21 @@ def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefin
         raw = stations.input(f"{project.name}/raw/{table.source}")
         door = DeltaDoor(home.feature_table(project.name, table.name))
         code = ("mlops_platform.features.compute:compute_table", table.compute)
+        months = partition_names(table, raw.manifest.delta.partitions)
+        again = months_asked(table, months, config.rebuild_from, config.rebuild_to)
+        outcome: list[Computed] = []
 
         def work(_: Path) -> Made:
             rows = DeltaDoor(home.root / raw.manifest.delta.path).scan(raw.manifest.delta.version)
             with exclusive(home, f"{project.name}.{table.name}.features"):
                 made = compute_table(
-                    table, resolve(table.compute), rows, raw.manifest.delta.partitions, closure(*code).digest, door
-                )
-            context.log.info(f"{table.name}: computed {list(made.computed)}, kept {list(made.kept)}")
-            measured = {"computed": list(made.computed), "kept": list(made.kept)}
+                    table, resolve(table.compute), rows, raw.manifest.delta.partitions, closure(*code).digest, door,
+                    again=again,
+                )  # fmt: skip
+            outcome.append(made)
+            _log(context, table, made)
+            measured = {"computed": list(made.computed), "kept": list(made.kept), "rebuilt": list(made.rebuilt),
+                        "differing": list(made.differing)}  # fmt: skip
             return Made(content={"rows": made.rows}, measured=measured, table=door.ref(home))
 
         return stations.make(
@@ -56,10 +79,22 @@ def feature_table_asset(project: Project, table: FeatureTable) -> dg.AssetsDefin
             },
             inputs={table.source: raw.manifest.digest},
             work=work,
-            show=lambda artifact: _show(table, artifact),
+            show=lambda artifact: {**_show(table, artifact), **_show_rebuilt(outcome)},
+            redo=f"a rebuild of {again[0]} to {again[-1]} was asked for" if again else False,
         )
 
     return feature_table
+
+
+def _log(context: dg.AssetExecutionContext, table: FeatureTable, made: "Computed") -> None:
+    context.log.info(f"{table.name}: computed {list(made.computed)}, kept {list(made.kept)}")
+    if made.differing:
+        context.log.warning(
+            f"{table.name}: {made.said}. The same rows, code and declaration gave other features: "
+            f"{table.compute} has a source of randomness"
+        )
+    elif made.rebuilt:
+        context.log.info(f"{table.name}: {made.said}")
 
 
 def feast_registry_asset(project: Project) -> dg.AssetsDefinition:
@@ -130,6 +165,15 @@ def online_asset(project: Project) -> dg.AssetsDefinition:
         )
 
     return online
+
+
+def _show_rebuilt(outcome: list["Computed"]) -> dict[str, object]:
+    """What a rebuild came to; an artifact of equal bytes keeps the manifest of its first making, which cannot say."""
+    if not outcome or not outcome[0].rebuilt:
+        return {}
+    (made,) = outcome
+    shown: dict[str, object] = {"rebuilt": made.said, "rebuilt_months": dg.MetadataValue.json(list(made.rebuilt))}
+    return {**shown, "different_months": dg.MetadataValue.json(list(made.differing))} if made.differing else shown
 
 
 def _show(table: FeatureTable, artifact: Artifact) -> dict[str, object]:

@@ -5,7 +5,7 @@ no row earlier than the event timestamps of the raw rows behind it. A month whos
 are those of its last computation is left alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -30,11 +30,24 @@ class Computed:
         rows: Rows of the whole table.
         computed: Partitions computed now.
         kept: Partitions that were left alone.
+        rebuilt: Those of ``computed`` that were asked for by name.
+        differing: Those of ``rebuilt`` that came out different although rows, code and declaration are the same: the
+            function has a source of randomness.
     """
 
     rows: int
     computed: tuple[str, ...]
     kept: tuple[str, ...]
+    rebuilt: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What came of the partitions asked for by name, in words."""
+        counted = f"rebuilt {len(self.rebuilt)} month{'' if len(self.rebuilt) == 1 else 's'}"
+        return (
+            f"{counted}, different bytes: {', '.join(self.differing)}" if self.differing else f"{counted}, equal bytes"
+        )
 
 
 def compute_table(
@@ -44,6 +57,8 @@ def compute_table(
     raw_partitions: Mapping[str, str],
     code: str,
     door: DeltaDoor,
+    *,
+    again: Collection[str] = (),
 ) -> Computed:
     """Brings a feature table up to date with its raw table, in one commit.
 
@@ -54,6 +69,7 @@ def compute_table(
         raw_partitions: Digest of each raw partition.
         code: Digest of the function's source closure.
         door: The feature table.
+        again: Partitions to compute although nothing behind them changed; those of equal rows are not written.
 
     Raises:
         PlatformError: The function's columns are not those declared.
@@ -62,14 +78,26 @@ def compute_table(
     had = _last_recipes(door)
     stale = sorted(name for name in wanted if wanted[name] != had.get(name))
     gone = sorted(set(had) - set(wanted))
-    if stale or gone:
-        frames = {name: _partition(table, function, raw, name) for name in stale}
-        digests = {name: digest for name, digest in door.digests().items() if name in wanted and name not in stale}
-        digests |= {name: content_digest(frame) for name, frame in frames.items()}
-        rows = pl.concat([*frames.values()] or [door.scan().head(0).collect()])
-        door.replace(rows, [*stale, *gone], metadata={RECIPES: wanted}, digests=digests)
+    rebuilt = sorted(set(again) & set(wanted))
+    frames = {name: _partition(table, function, raw, name) for name in sorted({*stale, *rebuilt})}
+    found, before = {name: content_digest(frame) for name, frame in frames.items()}, door.digests()
+    written = [name for name in frames if found[name] != before.get(name)]
+    differing = [name for name in written if name not in stale]
+    digests = {name: found[name] if name in found else before[name] for name in wanted}
+    if written or gone:
+        rows = pl.concat([frames[name] for name in written] or [door.scan().head(0).collect()])
+        door.replace(rows, [*written, *gone], metadata={RECIPES: wanted}, digests=digests)
+    elif stale:
+        # Equal rows by another recipe: only that is noted.
+        door.append(door.scan().head(0).collect(), metadata={RECIPES: wanted}, digests=digests)
     total = door.scan().select(pl.len()).collect().item()
-    return Computed(rows=total, computed=tuple(stale), kept=tuple(sorted(set(wanted) - set(stale))))
+    return Computed(rows=total, computed=tuple(frames), kept=tuple(sorted(set(wanted) - set(frames))),
+                    rebuilt=tuple(rebuilt), differing=tuple(differing))  # fmt: skip
+
+
+def partition_names(table: FeatureTable, raw: Collection[str]) -> list[str]:
+    """Every partition that a feature table has when its raw table has these months, in order."""
+    return [_WHOLE] if table.partition == "whole" else _months(table, raw)
 
 
 def _recipes(table: FeatureTable, raw: Mapping[str, str], code: str) -> dict[str, str]:
@@ -82,7 +110,7 @@ def _recipes(table: FeatureTable, raw: Mapping[str, str], code: str) -> dict[str
     }
 
 
-def _months(table: FeatureTable, raw: Mapping[str, str]) -> list[str]:
+def _months(table: FeatureTable, raw: Collection[str]) -> list[str]:
     """Every month that raw rows can matter to: what leaves a window may do so a month after it came."""
     if not raw:
         return []

@@ -102,7 +102,7 @@ class ArtifactStore:
         staging = self.root / ".staging"
         staging.mkdir(parents=True, exist_ok=True)
         for folder in staging.iterdir():
-            if not _alive(int(folder.name.split("-")[0])):
+            if not alive(int(folder.name.split("-")[0])):
                 shutil.rmtree(folder, ignore_errors=True)
         folder = staging / f"{os.getpid()}-{uuid.uuid4().hex}"
         folder.mkdir()
@@ -218,5 +218,6 @@ class ArtifactStore:
         return self.root / "recipes" / f"{key.removeprefix('sha256:')}.json"
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this machine lives; where that cannot be told, it does."""
     return Path(f"/proc/{pid}").exists() if Path("/proc").is_dir() else True

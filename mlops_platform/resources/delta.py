@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 
@@ -138,6 +139,19 @@ class DeltaDoor:
     def ref(self, home: Home) -> TableRef:
         """The table as it is now, as manifests name it."""
         return TableRef(path=home.relative(self.path), version=self.version, partitions=self.digests())
+
+    def unneeded(self, versions: Sequence[int]) -> list[Path]:
+        """Data files that none of these versions nor the newest one reads; nothing is deleted."""
+        return [self.path / unquote(name) for name in self._vacuum(versions, dry_run=True)]
+
+    def vacuum(self, versions: Sequence[int]) -> None:
+        """Deletes what ``unneeded`` lists; to be called only while nobody writes the table."""
+        self._vacuum(versions, dry_run=False)
+
+    def _vacuum(self, versions: Sequence[int], *, dry_run: bool) -> list[str]:
+        # No hours of grace: they would guess at who may still write or read, which the caller knows.
+        return self._open().vacuum(retention_hours=0, dry_run=dry_run, enforce_retention_duration=False, full=True,
+                                   keep_versions=list(versions))  # fmt: skip
 
     def _open(self) -> Any:
         from deltalake import DeltaTable

@@ -39,7 +39,8 @@ def recipe_of(station: str, *, code: tuple[str, ...], config: Mapping[str, Any],
 
 
 def look(refs: Refs, station: str, *, code: tuple[str, ...], config: Mapping[str, Any], inputs: Mapping[str, str],
-         software: Mapping[str, str] | None = None, redo: bool = False, outside: bool = False) -> Looked:  # fmt: skip
+         software: Mapping[str, str] | None = None, redo: bool | str = False,
+         outside: bool = False) -> Looked:  # fmt: skip
     """Puts a station's recipe together and looks for its artifact; writes nothing.
 
     Args:
@@ -52,7 +53,7 @@ def look(refs: Refs, station: str, *, code: tuple[str, ...], config: Mapping[str
     if found is None and refs.store.recipe(recipe.key) is not None:
         because = "what this recipe gave before is no longer whole in the store"
     if found is not None and redo:
-        because = "what it left outside the store is gone or differs"
+        because = redo if isinstance(redo, str) else "what it left outside the store is gone or differs"
     elif found is not None and outside:
         last = refs.find(station)
         if last is None or last.manifest.digest != found.manifest.digest:

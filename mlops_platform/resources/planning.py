@@ -61,7 +61,7 @@ class PlanningStations(Stations):
         config: Mapping[str, Any],
         inputs: Mapping[str, str],
         software: Mapping[str, str] | None = None,
-        redo: bool = False,
+        redo: bool | str = False,
         outside: bool = False,
         **_: Any,
     ) -> Looked:
@@ -103,7 +103,11 @@ def look_through(
     """
     given = {**resources, "stations": stations}
     shell = getattr(getattr(asset.op, "compute_fn", None), "decorated_fn", None)
-    _, *asked = inspect.signature(shell).parameters if shell is not None else ("",)
+    parameters = inspect.signature(shell).parameters if shell is not None else {}
+    asked = list(parameters)[1:]
+    if "config" in parameters:
+        # A plan asks for nothing out of the ordinary: the configuration's own defaults.
+        given["config"] = parameters["config"].annotation()
     if shell is None or "stations" not in asked or not set(asked) <= set(given) or len(asset.keys) != 1:
         return None
     found = shell(PlanningContext(asset.key), **{name: given[name] for name in asked})

@@ -20,6 +20,7 @@ from mlops_platform.manifest import Manifest, Produced, Recipe, TableRef, digest
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore, write_whole
 from mlops_platform.resources.databases import held_open
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.locks import RUNS, shared
 from mlops_platform.resources.memo import look
 from mlops_platform.resources.mlflow import MlflowDoor, MlflowResource, Tracked
 from mlops_platform.resources.reaper import reap
@@ -84,8 +85,11 @@ class Stations(dg.ConfigurableResource):
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Stations"]:
-        """Ends the runs of dead processes before the first step, and holds Dagster's databases open until the end."""
-        with held_open(self.home):
+        """Ends the runs of dead processes before the first step, and holds Dagster's databases open until the end.
+
+        No garbage is collected meanwhile.
+        """
+        with shared(self.home, RUNS), held_open(self.home):
             if context.instance is not None and context.run is not None:
                 reap(context.instance, context.run.run_id)
             yield self
@@ -131,7 +135,7 @@ class Stations(dg.ConfigurableResource):
         software: Mapping[str, str] | None = None,
         show: Callable[[Artifact], Mapping[str, Any]] | None = None,
         track: Callable[[Artifact], Tracked] | None = None,
-        redo: bool = False,
+        redo: bool | str = False,
         outside: bool = False,
     ) -> dg.MaterializeResult:
         """Takes the artifact of this recipe, or makes it.
@@ -146,7 +150,8 @@ class Stations(dg.ConfigurableResource):
             software: Versions beside those that the code's imports tell.
             show: Further metadata for the UI.
             track: What MLflow is told of an artifact that was made now.
-            redo: Makes it again although the recipe is known, where what it left outside the store is gone.
+            redo: Makes it again although the recipe is known: where what it left outside the store is gone, or for the
+                reason given as text.
             outside: Whether the work also changes something outside the store, so that an artifact found counts only if
                 it is the one this station made last.
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.features.compute import compute_table
+from mlops_platform.features.compute import Computed, compute_table
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.spec import FeatureTable, columns
 from mlops_platform_tests.lineage.pumps import functions
@@ -57,7 +57,36 @@ def test_only_the_months_that_changed_are_computed(tmp_path: Path) -> None:
     values[40] = 9
     changed = compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "c", door)
     assert changed.computed == ("2024-02", "2024-03")
+    files = sorted(door.path.rglob("*.parquet"))
     assert compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "other code", door).kept == ()
+    # Equal rows by other code: that is noted, and no data file is written.
+    assert sorted(door.path.rglob("*.parquet")) == files and set(door.digests()) == set(first.computed)
+    assert compute_table(_TABLE, rolling, raw(values).lazy(), months(raw(values)), "other code", door).computed == ()
+
+
+def test_months_that_are_asked_for_are_written_only_where_they_differ(tmp_path: Path) -> None:
+    door, values, more = DeltaDoor(tmp_path / "t"), [1] * 100, [0]
+
+    def unsteady(rows: pl.LazyFrame) -> pl.LazyFrame:
+        in_march = pl.col("event_timestamp").dt.month() == 3
+        return rolling(rows).with_columns(pl.col("total") + pl.when(in_march).then(more[0]).otherwise(0))
+
+    def again(*asked: str) -> Computed:
+        rows = raw(values)
+        return compute_table(_TABLE, unsteady, rows.lazy(), months(rows), "c", door, again=asked)
+
+    again()
+    equal = again("2024-02", "2024-03", "2031-01")
+    assert equal.rebuilt == equal.computed == ("2024-02", "2024-03") and equal.differing == () and door.version == 0
+    assert equal.said == "rebuilt 2 months, equal bytes" and equal.kept == ("2024-01", "2024-04", "2024-05")
+    more[0], before = 1, door.digests()
+    other = again("2024-02", "2024-03")
+    assert other.differing == ("2024-03",) and door.version == 1
+    assert {m for m in before if before[m] != door.digests()[m]} == {"2024-03"}
+    # Rows that changed are no randomness.
+    values[70] = 5
+    changed = again("2024-03")
+    assert changed.rebuilt == ("2024-03",) and changed.differing == () and changed.computed == ("2024-03", "2024-04")
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -55,8 +55,9 @@ def pump_state(readings: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def inspected(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """One example an inspection, asked an hour after the morning's reading."""
-    return _asked(rows).with_columns(
+    """One example an inspection, asked an hour after the morning's reading; a corrected one by its newest version."""
+    newest = rows.sort("known_timestamp").unique(["pump", "at"], keep="last", maintain_order=True)
+    return _asked(newest).with_columns(
         label=pl.col("repaired").cast(pl.Int8),
         label_known_timestamp=pl.col("known_timestamp"),
         unlabelled=pl.when(pl.col("repaired").is_null()).then(pl.lit("not inspected")),
