@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import dagster as dg
 
 from mlops_platform.errors import KilledError, TrainingError
+from mlops_platform.resources.messages import WholeLines
 
 PROGRAM = "mlops_platform.training.program"
 LEASH = "MLOPS_PARENT_FD"
@@ -54,7 +55,7 @@ class LocalLauncher:
         """See ``Launcher``."""
         with dg.open_pipes_session(
             context=context, context_injector=dg.PipesTempFileContextInjector(),
-            message_reader=dg.PipesTempFileMessageReader(), extras={"job": str(job)},
+            message_reader=WholeLines(), extras={"job": str(job)},
         ) as session, _leash() as leash:  # fmt: skip
             process = subprocess.Popen(
                 [sys.executable, "-m", PROGRAM],
