@@ -70,8 +70,6 @@ class Watched:
 def watched(flights_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     home = Home(tmp_path_factory.mktemp("by_itself") / "home")
     shutil.copytree(flights_home, home.path)
-    # Feast's registry names folders by their whole path: in a copy it is made anew.
-    (home.feast / "registry.db").unlink()
     workspace, port = home.path.parent / "workspace.yaml", free_port()
     workspace.write_text("load_from:\n  - python_module: mlops_platform.definitions\n")
     with pytest.MonkeyPatch.context() as patch:
