@@ -95,6 +95,8 @@ def test_a_month_of_labels_comes_to_the_report_of_the_champion_that_predicted_th
     content, live = found.manifest.content, PromotionHistory(spring, "pumps", "pump_repair").champion()
     assert (content["version"], content["checkpoint"]) == ("1", live.checkpoint)
     assert (content["rows"], content["positives"], content["answers"]) == (4, 2, 8)
+    assert (content["days"], content["labelled"], content["bad"]) == (1, 4, False)
+    assert "Not judged: 4 of 8 predictions have a known label, of 1 day only, and 2 are needed" in content["reason"]
     assert content["since"] == content["until"] == "2024-05-01T07:00:00+00:00"
     evaluated = Refs(spring).read("pumps/pump_repair/evaluation").manifest
     assert content["expected"] == evaluated.content["metrics"]["challenger"]["roc_auc"]
