@@ -45,6 +45,14 @@ def pumps_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def april(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pumps through April, with a champion that has answered for the first of May. Read only."""
+    from mlops_platform_tests.lineage.pumps.project import PROJECT
+
+    return _made(tmp_path_factory.mktemp("april"), PROJECT, "2024-04")
+
+
+@pytest.fixture(scope="session")
 def flights_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The flights project, landed through March 2013 and materialized whole. Read only."""
     from mlops_platform.projects.flights.project import PROJECT
@@ -101,10 +109,15 @@ def _made(path: Path, project: object, through: str, *, then: Sequence[object] =
 
 
 def _copied(source: Path, tmp_path: Path) -> Home:
+    """A copy of a home of the pumps, its registry applied: that names tables by their whole path."""
+    from mlops_platform.resources.feast import FeastDoor
+    from mlops_platform_tests.lineage.pumps.project import PROJECT
+
     home = Home(tmp_path / "home")
     shutil.rmtree(home.path, ignore_errors=True)
     shutil.copytree(source, home.path)
     home.prepare()
+    FeastDoor(home, PROJECT).apply()
     return home
 
 

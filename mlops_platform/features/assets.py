@@ -121,7 +121,7 @@ def feast_registry_asset(project: Project) -> dg.AssetsDefinition:
             config={"views": {table.name: table_facts(table) for table in project.feature_tables}},
             inputs=sources,
             work=lambda _: Made(content={"objects": door.apply()}),
-            redo=not (stations.home.feast / "registry.db").is_file(),
+            redo=not door.applied,
             outside=True,
             show=lambda artifact: {"objects": len(artifact.manifest.content["objects"])},
         )

@@ -84,7 +84,8 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
 def _show(artifact: Artifact) -> dict[str, Any]:
     content = artifact.manifest.content
-    names = ("bad", "reason", "live", "expected", "lower", "upper", "since", "until", "answers", "repeated")
+    names = ("bad", "reason", "live", "expected", "lower", "upper", "since", "until", "days", "labelled",
+             "answers", "repeated")  # fmt: skip
     shown = {name: content[name] for name in names if content[name] is not None}
     shown |= {"version": int(content["version"]), "compared": dg.MetadataValue.md(metric_table(read_report(artifact)))}
     picture = inline_picture(artifact)

@@ -17,7 +17,7 @@ def monitoring_checks(project: Project, model: Model) -> dg.AssetChecksDefinitio
     @dg.multi_asset_check(specs=specs, name=f"{project.name}__{model.name}__monitoring_checks")
     def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
         content = stations.input(f"{project.name}/{model.name}/monitoring").manifest.content
-        figures = {name: content[name] for name in ("rows", "answers", "live", "expected", "lower", "upper")}
+        figures = {name: content[name] for name in ("rows", "days", "answers", "live", "expected", "lower", "upper")}
         yield dg.AssetCheckResult(
             check_name="live_quality", asset_key=key, passed=not content["bad"], severity=dg.AssetCheckSeverity.WARN,
             description=content["reason"],

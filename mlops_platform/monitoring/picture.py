@@ -43,7 +43,8 @@ def _weeks(axes: "Axes", report: Mapping[str, Any]) -> None:
     values = [float("nan") if week["value"] is None else week["value"] for week in weeks]
     axes.plot(places, values, color=_LIVE, marker="o", markersize=4, label="live, by week")
     if quality["lower"] is not None:
-        axes.axhspan(quality["lower"], quality["upper"], color=_LIVE, alpha=0.15, label="live, all weeks, bounds")
+        judged = f"newest {quality['window']}" if quality["window"] else "all weeks"
+        axes.axhspan(quality["lower"], quality["upper"], color=_LIVE, alpha=0.15, label=f"live, {judged}, bounds")
     if quality["expected"] is not None:
         drop = quality["max_drop"] * (1 if quality["metric"] in LOWER_IS_BETTER else -1)
         axes.axhline(quality["expected"], color=_EXPECTED, linewidth=1, label="evaluation")

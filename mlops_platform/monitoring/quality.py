@@ -1,4 +1,27 @@
-"""Quality of the live model: the gate's metric on labelled predictions against its own evaluation."""
+"""Quality of the live model: the gate's metric on labelled predictions against its own evaluation.
+
+How often the verdict is wrong was measured on ten models of the flights project, one for each month from March to
+December 2013 as its holdout: spans of each holdout were judged by ROC AUC against the evaluation on all of that month,
+as they are, and with the scores of every n-th row shuffled (spans that begin a week apart). How many were called bad,
+with rows redrawn one by one and with days redrawn whole:
+
+    span     what                       drop on average   of   rows   days
+    1 day    as it is                                    304     99      0   not judged: fewer than ``min_days``
+    7 days   as it is                                    244     19     14   12 of the 14 in September
+    14 days  as it is                                    174      4      4   all in September
+    7 days   as it is, ``max_drop=0``                    244     96     40
+    14 days  as it is, ``max_drop=0``                    174     57     15
+    7 days   every 2nd row shuffled               0.115   40     39     37
+    14 days  every 2nd row shuffled               0.111   30     29     29
+    28 days  every 2nd row shuffled               0.112   10     10     10
+    28 days  every 3rd row shuffled               0.073   10      9      4
+    28 days  every 4th row shuffled               0.053   10      5      0
+
+So single days are not mistaken any more. What is left is that days follow each other: with no drop allowed, spans of
+some days are still called bad more often than one in twenty times. A drop is found once it exceeds ``max_drop`` by more
+than the luck of days explains: over four weeks one of 0.07 in four of ten months, and one of 0.11 in all. Where all of
+14 days were shuffled after two good months, ``window="28d"`` found it in nine of nine months, and no window in none.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,8 +32,8 @@ import polars as pl
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.scoring.metrics import Labels, Scores, measure
-from mlops_platform.scoring.resampling import draws, resampled_metric
-from mlops_platform.spec import LOWER_IS_BETTER, Monitoring
+from mlops_platform.scoring.resampling import group_draws, resampled_metric
+from mlops_platform.spec import LOWER_IS_BETTER, Monitoring, duration
 
 RESAMPLES = 500
 SEED = 0
@@ -51,19 +74,25 @@ class Quality:
     upper: float | None = None
 
 
-def judge(labels: Labels, scores: Scores, *, answers: int, expected: float | None, metric: str,
+def judge(rows: pl.DataFrame, *, calendar: str, labelled: int, answers: int, expected: float | None, metric: str,
           asked: Monitoring) -> Quality:  # fmt: skip
     """Judges a live model by the predictions whose labels are known.
 
     A metric of few rows is noisy, so a value below the limit is not enough: the rows are redrawn with replacement
     (percentile bootstrap), and the model is bad only where even the favourable bound, which the true value stays on the
     wrong side of with the given confidence, is worse than the evaluation's value by more than ``max_drop``. The
-    evaluation's value is taken as it stands. Rows are redrawn one by one, as if they were independent: where those of
-    one day share their luck, many days say more than many rows.
+    evaluation's value is taken as it stands.
+
+    Whole calendar days are redrawn, each with all of its rows, since the rows of one day share their luck, say the
+    weather: redrawn one by one they would seem to say more than they do. That is the cluster bootstrap (Field and
+    Welsh, "Bootstrapping clustered data", Journal of the Royal Statistical Society B 69, 2007). Of few clusters it says
+    too much (Cameron, Gelbach and Miller, "Bootstrap-based improvements for inference with clustered errors", Review of
+    Economics and Statistics 90, 2008): hence ``min_days``.
 
     Args:
-        labels: int8 [N], 0 and 1.
-        scores: Probabilities [N].
+        rows: ``event_timestamp``, ``score`` and ``label`` of what is judged, as ``recent`` leaves them.
+        calendar: Time zone of the days.
+        labelled: How many predictions have a known label, judged or not.
         answers: How many predictions there are, labelled or not.
         expected: The metric in the evaluation of the same checkpoint.
         metric: One of ``spec.METRICS``.
@@ -72,24 +101,45 @@ def judge(labels: Labels, scores: Scores, *, answers: int, expected: float | Non
     Raises:
         PlatformError: A score is no probability.
     """
+    labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()
     _require_probabilities(scores)
-    rows, positives = len(labels), int(np.count_nonzero(labels))
-    live = measure(labels, scores)[metric]
-    known = f"{rows:,} of {answers:,} predictions have a known label"
+    positives, day = int(np.count_nonzero(labels)), calendar_days(rows, calendar)
+    live, days = measure(labels, scores)[metric], day.n_unique()
     bounds = None
-    if rows < asked.min_rows:
+    if rows.height < asked.min_rows:
         against = f"fewer than the {asked.min_rows:,} that are needed"
-    elif positives in (0, rows):
+    elif days < asked.min_days:
+        against = f"of {_days(days)} only, and {asked.min_days} are needed"
+    elif positives in (0, rows.height):
         against = f"and all of these labels are {1 if positives else 0}"
     elif expected is None:
         against = "and no evaluation of this checkpoint tells what to expect"
-    elif (bounds := _bounds(labels, scores, metric, asked.confidence)) is None:
+    elif (bounds := _bounds(labels, scores, day, metric, asked.confidence)) is None:
         against = f"and {positives:,} of these labels are 1: too one-sided to tell how sure {metric} is"
     if bounds is None or live is None or expected is None:
-        reason = f"Not judged: {known}, {against}."
+        known = f"{labelled:,} of {answers:,} predictions have a known label"
+        newest = f", {rows.height:,} of them in the newest {asked.window}" if rows.height < labelled else ""
+        reason = f"Not judged: {known}{newest}, {against}."
         return Quality(bad=False, reason=reason, metric=metric, live=live, expected=expected)
-    bad, reason = _compared(live, bounds, expected, metric, asked, f"{rows:,} labelled predictions")
+    judged = f"{rows.height:,} labelled predictions of {_days(days)}"
+    bad, reason = _compared(live, bounds, expected, metric, asked, judged)
     return Quality(bad=bad, reason=reason, metric=metric, live=live, expected=expected, **asdict(bounds))
+
+
+def recent(rows: pl.DataFrame, window: str | None) -> pl.DataFrame:
+    """The rows of the newest span, back from the newest row and without what is exactly that old; None: all."""
+    if window is None:
+        return rows
+    return rows.filter(pl.col("event_timestamp") > pl.col("event_timestamp").max() - duration(window))
+
+
+def calendar_days(rows: pl.DataFrame, calendar: str) -> pl.Series:
+    """The day of each row in a time zone."""
+    return rows["event_timestamp"].dt.convert_time_zone(calendar).dt.date()
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count:,} days"
 
 
 def _compared(live: float, bounds: Bounds, expected: float, metric: str, asked: Monitoring,
@@ -106,10 +156,11 @@ def _compared(live: float, bounds: Bounds, expected: float, metric: str, asked: 
     )
 
 
-def _bounds(labels: Labels, scores: Scores, metric: str, confidence: float) -> Bounds | None:
+def _bounds(labels: Labels, scores: Scores, day: pl.Series, metric: str, confidence: float) -> Bounds | None:
     """None where over a tenth of the resamples have rows of one class only."""
     measured = resampled_metric(metric, labels, scores)
-    drawn = draws(np.random.default_rng(SEED), len(labels), RESAMPLES)
+    _, groups = np.unique(day.to_physical().to_numpy(), return_inverse=True)
+    drawn = group_draws(np.random.default_rng(SEED), groups, RESAMPLES)
     values = np.concatenate([measured(counts) for counts in drawn])
     values = values[np.isfinite(values)]
     if len(values) < _DEFINED * RESAMPLES:
@@ -138,7 +189,7 @@ def by_week(rows: pl.DataFrame, metric: str, calendar: str) -> list[Mapping[str,
     Returns:
         ``week``, ``rows``, ``positives`` and ``value``, None in a week in which the metric is not defined.
     """
-    week = pl.col("event_timestamp").dt.convert_time_zone(calendar).dt.date().dt.truncate("1w")
+    week = calendar_days(rows, calendar).dt.truncate("1w")
     found: list[Mapping[str, Any]] = []
     for (monday,), part in rows.with_columns(week=week).sort("week").group_by("week", maintain_order=True):
         value = measure(part["label"].to_numpy(), part["score"].to_numpy())[metric]

@@ -14,7 +14,7 @@ from mlops_platform.monitoring.figures import PICTURE, REPORT
 from mlops_platform.monitoring.labelled import labelled_answers
 from mlops_platform.monitoring.live import Live
 from mlops_platform.monitoring.picture import draw
-from mlops_platform.monitoring.quality import by_week, judge
+from mlops_platform.monitoring.quality import by_week, calendar_days, judge, recent
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.scoring.metrics import calibration_table, measure
@@ -32,22 +32,24 @@ def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, r
         raw: Rows of the examples' raw table.
 
     Returns:
-        The report's content: ``bad``, ``reason`` and the figures behind them.
+        The report's content: ``bad``, ``reason`` and the figures behind them, all but ``labelled``, ``answers`` and
+        ``repeated`` of the rows that were judged, the newest ``Monitoring.window``.
     """
     examples = resolve(model.examples.labelled)(raw)
     found = labelled_answers(log, live.checkpoint, examples, identity=model.examples.id)
-    metric, rows = model.gate.metric, found.rows
+    metric, calendar, asked = model.gate.metric, model.examples.calendar, model.monitoring
+    rows = recent(found.rows, asked.window)
     labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()
     evaluated = _evaluated(live.evaluation)
-    quality = judge(labels, scores, answers=found.answers, expected=evaluated[metric], metric=metric,
-                    asked=model.monitoring)  # fmt: skip
+    quality = judge(rows, calendar=calendar, labelled=found.rows.height, answers=found.answers,
+                    expected=evaluated[metric], metric=metric, asked=asked)  # fmt: skip
     report: dict[str, Any] = {
-        "quality": {**asdict(quality), "max_drop": model.monitoring.max_drop},
+        "quality": {**asdict(quality), "max_drop": asked.max_drop, "window": asked.window},
         "live": measure(labels, scores),
         "evaluation": evaluated,
-        "weeks": by_week(rows, metric, model.examples.calendar),
+        "weeks": by_week(found.rows, metric, calendar),
         "calibration": [asdict(row) for row in calibration_table(labels, scores)] if rows.height else [],
-        "extent": _extent(rows),
+        "extent": _extent(rows, calendar),
         "holdout": _holdout(live.evaluation),
         "model": model.name,
         "version": live.version,
@@ -60,6 +62,7 @@ def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, r
         **report["extent"],
         "log_loss": report["live"]["log_loss"],
         "calibration_error": report["live"]["calibration_error"],
+        "labelled": found.rows.height,
         "answers": found.answers,
         "repeated": found.repeated,
         "version": live.version,
@@ -82,12 +85,12 @@ def _holdout(evaluation: Artifact | None) -> Mapping[str, Any] | None:
     return holdout
 
 
-def _extent(rows: pl.DataFrame) -> dict[str, Any]:
+def _extent(rows: pl.DataFrame, calendar: str) -> dict[str, Any]:
+    extent: dict[str, Any] = {"rows": rows.height, "days": calendar_days(rows, calendar).n_unique()}
     if rows.is_empty():
-        return {"rows": 0, "positives": 0, "positive_rate": None, "mean_score": None, "since": None, "until": None}
+        return extent | {"positives": 0, "positive_rate": None, "mean_score": None, "since": None, "until": None}
     times, labels = rows["event_timestamp"], rows["label"].to_numpy()
-    return {
-        "rows": rows.height,
+    return extent | {
         "positives": int(np.count_nonzero(labels)),
         "positive_rate": float(labels.mean()),
         "mean_score": float(rows["score"].cast(pl.Float64).to_numpy().mean()),

@@ -18,6 +18,7 @@ import polars as pl
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import TableRef, digest_bytes, digest_of
+from mlops_platform.resources.artifacts import write_whole
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import FeatureTable, Model, Project, duration
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _VALUE_TYPES = {"int8": "INT32", "int64": "INT64", "float32": "FLOAT", "float64": "DOUBLE", "string": "STRING",
                 "bool": "BOOL", "timestamp": "UNIX_TIMESTAMP"}  # fmt: skip
+_REGISTRY = "registry.db"
+_APPLIED_FOR = "applied_for"
+"""Note beside the registry: the home whose tables it names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +54,35 @@ class FeastDoor:
     home: Home
     project: Project
 
+    @property
+    def applied(self) -> bool:
+        """Whether the registry is there and names the tables of this home: it holds whole paths, also in a copy."""
+        return (self.home.feast / _REGISTRY).is_file() and self._applied_for == str(self.home.root)
+
+    @property
+    def _applied_for(self) -> str | None:
+        note = self.home.feast / _APPLIED_FOR
+        return note.read_text(encoding="utf-8") if note.is_file() else None
+
     def store(self, tables: Mapping[str, TableRef]) -> "FeatureStore":
         """Feast's own store object, its offline reads pinned.
 
         Args:
             tables: The version of each feature table that is to be read, by name.
+
+        Raises:
+            PlatformError: The registry is not there, or names the tables of another home.
         """
+        if not self.applied:
+            raise PlatformError(
+                required=f"Feast's registry to be applied for {self.home.root}",
+                found=f"{self.home.feast / _REGISTRY}, applied for {self._applied_for or 'no home that is known'}",
+                remedy=f"mlops materialize --select 'key:\"{self.project.name}/feast/registry\"', as after any move or "
+                "copy of a home",
+            )
+        return self._store(tables)
+
+    def _store(self, tables: Mapping[str, TableRef]) -> "FeatureStore":
         from feast import FeatureStore
         from feast.repo_config import load_repo_config
 
@@ -74,8 +101,9 @@ class FeastDoor:
         """
         objects = self.objects()
         self._require_agreement(objects)
-        store = self.store({})
+        store = self._store({})
         store.apply(objects)
+        write_whole(self.home.feast / _APPLIED_FOR, str(self.home.root).encode(), replace=True)
         settings = store.config.offline_store.model_dump(mode="json")
         return {
             f"OfflineStore:{settings['type']}": digest_of(settings),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mlops_platform.scoring.metrics import Labels, Scores, calibration_places, keep_inside
 
 Counts = npt.NDArray[np.float32]
+Groups = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 Resampled = Callable[[Counts], Values]
 
@@ -53,6 +54,20 @@ def draws(random: np.random.Generator, rows: int, resamples: int) -> Iterator[Co
         drawn = random.integers(0, rows, size=(size, rows), dtype=np.int32)
         drawn += np.arange(size, dtype=np.int32)[:, None] * np.int32(rows)
         yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float32)
+
+
+def group_draws(random: np.random.Generator, groups: Groups, resamples: int) -> Iterator[Counts]:
+    """How often each row was drawn, [B, N] float32, in blocks of resamples, where groups are drawn whole.
+
+    Args:
+        random: Decides the draws.
+        groups: Number of each row's group [N], from 0 and without gaps; as many groups are drawn as there are.
+        resamples: How many times.
+    """
+    block = max(1, _CELLS // len(groups))
+    for drawn in draws(random, int(groups.max()) + 1, resamples):
+        for begin in range(0, len(drawn), block):
+            yield drawn[begin : begin + block][:, groups]
 
 
 def _ranking(metric: str, labels: Labels, scores: Scores) -> Resampled:

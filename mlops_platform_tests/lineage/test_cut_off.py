@@ -15,6 +15,7 @@ import pytest
 from mlops_platform.cli.execution import Graph
 from mlops_platform.cli.planning import MAY_RUN, RUNS, Step, plan
 from mlops_platform.resources import source_code
+from mlops_platform.resources.feast import FeastDoor
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.station import Progress
 from mlops_platform.spec import Project
@@ -173,7 +174,9 @@ def world(made: Path, tmp_path: Path, listening: list[Progress], monkeypatch: py
     """A copy of both that a test may change."""
     shutil.copytree(made, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
     source_code._found.clear()
-    yield _world(tmp_path / "copy", use_home(tmp_path / "copy" / "home"), listening, monkeypatch)
+    world = _world(tmp_path / "copy", use_home(tmp_path / "copy" / "home"), listening, monkeypatch)
+    FeastDoor(world.home, world.project()).apply()
+    yield world
     for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
         del sys.modules[name]
     source_code._found.clear()

@@ -23,7 +23,7 @@ from mlops_platform.resources.mlflow import MlflowDoor
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Progress
 from mlops_platform.spec import Monitoring, Project
-from mlops_platform_tests.conftest import _copied, _made
+from mlops_platform_tests.conftest import _copied
 from mlops_platform_tests.lineage.pumps.functions import deliveries
 from mlops_platform_tests.lineage.pumps.project import MODEL, PROJECT
 from mlops_platform_tests.lineage.pumps.variants import BETTER
@@ -37,26 +37,17 @@ CHECK = f"{STATION}:live_quality"
 LOGGED = ("answers", "repeated")
 
 
-def watched(**asked: float) -> Project:
-    """The pumps, judged on few rows."""
-    changed = replace(MODEL, monitoring=Monitoring(**{"min_rows": 4, **asked}))  # type: ignore[arg-type]
+def watched(min_days: int = 2) -> Project:
+    """The pumps, judged on few rows of few days."""
+    changed = replace(MODEL, monitoring=Monitoring(min_rows=4, min_days=min_days))
     return replace(PROJECT, models=(changed,))
-
-
-@pytest.fixture(scope="module")
-def april(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pumps through April, with a champion that has answered for the first of May."""
-    return _made(tmp_path_factory.mktemp("april"), PROJECT, "2024-04")
 
 
 @pytest.fixture
 def spring(april: Path, tmp_path: Path, use_home: Callable[[Path], Home]) -> Home:
     """A copy that a test may change."""
     use_home(tmp_path / "home")
-    home = _copied(april, tmp_path)
-    # It names the tables of the home that was copied; the next run writes it again.
-    (home.feast / "registry.db").unlink()
-    return home
+    return _copied(april, tmp_path)
 
 
 def run(home: Home, project: Project, selection: str = NO_TRAINING) -> dg.ExecuteInProcessResult:
@@ -104,6 +95,8 @@ def test_a_month_of_labels_comes_to_the_report_of_the_champion_that_predicted_th
     content, live = found.manifest.content, PromotionHistory(spring, "pumps", "pump_repair").champion()
     assert (content["version"], content["checkpoint"]) == ("1", live.checkpoint)
     assert (content["rows"], content["positives"], content["answers"]) == (4, 2, 8)
+    assert (content["days"], content["labelled"], content["bad"]) == (1, 4, False)
+    assert "Not judged: 4 of 8 predictions have a known label, of 1 day only, and 2 are needed" in content["reason"]
     assert content["since"] == content["until"] == "2024-05-01T07:00:00+00:00"
     evaluated = Refs(spring).read("pumps/pump_repair/evaluation").manifest
     assert content["expected"] == evaluated.content["metrics"]["challenger"]["roc_auc"]
