@@ -95,7 +95,8 @@ def _wanted(home: Home, project: Project, model: Model, now: datetime) -> _Wante
     # When it was asked last is part of the keys: a standing that comes back is decided, and acted on, again.
     at, tags = story.last.at if story else "", {PROJECT: project.name}
     if decision is None or story is None or story.last.recipe != recipe.key:
-        return _Wanted(because="its standing has changed", key=f"decide:{station}:{short(recipe.key)}:{at}", tags=tags,
+        return _Wanted(because="its standing has changed", key=f"decide:{station}:{short(recipe.key)}:{at}",
+                       tags={**tags, "mlops/because": "the model's standing has changed"},
                        selection=[dg.AssetKey([project.name, model.name, STATION])])  # fmt: skip
     reason = str(decision.manifest.content["reason"])
     if not decision.manifest.content["retrain"]:
