@@ -32,11 +32,14 @@ system: ## what the browser test needs (Debian's Chromium), where it can be inst
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
 	  || echo "chromium is not here and cannot be installed without root: the browser test will be skipped"
 
-test: setup system ## run every test
-	$(BIN)/python -m pytest
+# Many tests wait for real processes: two workers share two cores well.
+WORKERS ?= 2
+
+test: setup system ## run every test, in two workers (make test WORKERS=0: in this process)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-fast: setup ## run the tests that take no long end-to-end run
-	$(BIN)/python -m pytest -m "not long and not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long and not soak"
 
 check: setup ## lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """Homes that tests share: materialized once, read by many, copied by those that change them."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -41,7 +42,7 @@ def pumps_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny pumps project, materialized whole. Read only: use ``pumps_copy`` to change it."""
     from mlops_platform_tests.lineage.pumps.project import PROJECT
 
-    return _made(tmp_path_factory.mktemp("pumps"), PROJECT, "2024-05")
+    return _shared(tmp_path_factory, "pumps", PROJECT, "2024-05")
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,7 @@ def april(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pumps through April, with a champion that has answered for the first of May. Read only."""
     from mlops_platform_tests.lineage.pumps.project import PROJECT
 
-    return _made(tmp_path_factory.mktemp("april"), PROJECT, "2024-04")
+    return _shared(tmp_path_factory, "april", PROJECT, "2024-04")
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,7 @@ def flights_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The flights project, landed through March 2013 and materialized whole. Read only."""
     from mlops_platform.projects.flights.project import PROJECT
 
-    return _made(tmp_path_factory.mktemp("flights"), PROJECT, "2013-03")
+    return _shared(tmp_path_factory, "flights", PROJECT, "2013-03")
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def two_champions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pumps: version 1 was champion and version 2 is, by the gate. Read only: use ``moved_home`` to change it."""
     from mlops_platform_tests.lineage.pumps.variants import BETTER, POOR
 
-    return _made(tmp_path_factory.mktemp("two"), POOR, "2024-05", then=(BETTER,))
+    return _shared(tmp_path_factory, "two", POOR, "2024-05", then=(BETTER,))
 
 
 @pytest.fixture
@@ -91,6 +92,22 @@ def moved_home(two_champions: Path, tmp_path: Path, use_home: Callable[[Path], H
     """A home with two champions that a test may change."""
     use_home(tmp_path / "home")
     return _copied(two_champions, tmp_path)
+
+
+def _shared(
+    factory: pytest.TempPathFactory, name: str, project: object, through: str, *, then: Sequence[object] = ()
+) -> Path:
+    """A home that the first worker who needs it makes, and the others wait for."""
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, whole = root / f"shared-{name}", root / f"shared-{name}.whole"
+    with (root / f"shared-{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _made(folder, project, through, then=then)
+            whole.touch()
+    return folder / "home"
 
 
 def _made(path: Path, project: object, through: str, *, then: Sequence[object] = ()) -> Path:
