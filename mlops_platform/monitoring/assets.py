@@ -1,5 +1,6 @@
 """The monitoring report as a Dagster asset."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,18 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         owners=[project.owner],
         kinds={"polars", "scikit-learn"},
         automation_condition=follows_data(),
+        output_required=False,
         description=f"Monitoring report of {model.name}: its predictions beside the labels that arrived since, and "
         "whether they are worse than its evaluation.",
     )
-    def monitoring(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+    def monitoring(context: dg.AssetExecutionContext, stations: Stations) -> Iterator[dg.MaterializeResult]:
         from mlops_platform.resources.delta import DeltaDoor
 
         home, history = stations.home, PromotionHistory(stations.home, project.name, model.name)
-        champion = history.champion()
+        champion = history.live()
+        if champion is None:
+            stations.skip(context, f"no version passed the gate yet; mlops history {model.name} says why")
+            return
         version, checkpoint = str(champion.champion), str(champion.checkpoint)
         evaluation = evaluation_of(stations.store, history.moves(), checkpoint)
         live = Live(version=version, checkpoint=checkpoint, evaluation=evaluation)
@@ -67,7 +72,7 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         examples = model.examples
         inputs = {"predictions": predictions.digest, "log": f"version {answered}", f"raw:{source}": raw.digest,
                   "checkpoint": checkpoint, "version": version}  # fmt: skip
-        return stations.make(
+        yield stations.make(
             context,
             kind="monitoring_report",
             code=("mlops_platform.monitoring.report:write_report", examples.labelled),

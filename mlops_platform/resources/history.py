@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mlops_platform.errors import CorruptArtifactError, MissingArtifactError, PlatformError
+from mlops_platform.errors import CorruptArtifactError, PlatformError
 from mlops_platform.manifest import canonical_json, digest_bytes
 from mlops_platform.resources.artifacts import write_whole
 from mlops_platform.resources.home import Home
@@ -109,20 +109,6 @@ class PromotionHistory:
         """The entry that decided what was champion at a time (now without one); None if nothing was."""
         past = [m for m in self.moves() if at is None or datetime.fromisoformat(m.at) <= at]
         return past[-1] if past and past[-1].champion is not None else None
-
-    def champion(self) -> Move:
-        """The entry that decided what is champion now.
-
-        Raises:
-            MissingArtifactError: Nothing is.
-        """
-        live = self.live()
-        if live is None:
-            raise MissingArtifactError(
-                required=f"a champion of {self.model}", found="none passed the gate yet",
-                remedy=f"mlops history {self.model} tells why",
-            )  # fmt: skip
-        return live
 
     def rival(self, challenger: str) -> str | None:
         """Checkpoint that a challenger has to beat: the live one, or, if it is live itself, the one it displaced."""

@@ -54,21 +54,24 @@ class Refs:
         self.home = home
         self.store = ArtifactStore(home)
 
-    def write(self, manifest: Manifest, recipe: str = "", *, hit: bool = False, because: str | None = None,
-              run_id: str = "") -> None:  # fmt: skip
+    def write(self, manifest: Manifest, recipe: str = "", *, station: str = "", hit: bool = False,
+              because: str | None = None, run_id: str = "") -> None:  # fmt: skip
         """Points the station at an artifact.
 
         Args:
             manifest: The artifact's.
+            station: Which; empty for the manifest's. Stations whose bytes are equal share an artifact, and its manifest
+                names the one that made it first.
             recipe: Key of the recipe that it was asked by; empty for the manifest's.
             hit, because, run_id: As of ``Asked``.
         """
-        had, now = self._entry(manifest.station), datetime.now(UTC).isoformat()
+        station = station or manifest.station
+        had, now = self._entry(station), datetime.now(UTC).isoformat()
         asked = Asked(recipe=recipe or manifest.recipe.key, before=self._last_recipe(had), hit=hit, because=because,
                       run_id=run_id, at=now)  # fmt: skip
         made = had.get("made") if hit else asdict(asked)
         entry = {"kind": manifest.kind, "digest": manifest.digest, "at": now, "asked": asdict(asked), "made": made}
-        write_whole(self._path(manifest.station), json.dumps(entry).encode(), replace=True)
+        write_whole(self._path(station), json.dumps(entry).encode(), replace=True)
 
     def forget(self, station: str) -> None:
         """The station stands for nothing until it is written again; what is known of why it ran stays."""

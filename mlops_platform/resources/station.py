@@ -170,8 +170,8 @@ class Stations(dg.ConfigurableResource):
             if outside:
                 refs.forget(station)
         artifact = found or self._work(context, kind, looked.recipe, work, begun)
-        refs.write(artifact.manifest, looked.recipe.key, hit=found is not None, because=looked.because,
-                   run_id=context.run.run_id)  # fmt: skip
+        refs.write(artifact.manifest, looked.recipe.key, station=station, hit=found is not None,
+                   because=looked.because, run_id=context.run.run_id)  # fmt: skip
         seconds = time.perf_counter() - begun
         told = {name: _readable(value) for name, value in (show(artifact) if show else {}).items()}
         metadata = {**told, **_metadata(artifact, found is not None, seconds)}
