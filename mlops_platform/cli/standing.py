@@ -120,12 +120,12 @@ def _current(store: ArtifactStore, manifest: Manifest, role: str, digest: str,
 def _landed(home: Home, project: Project, table: RawTable) -> Iterator[str]:
     from mlops_platform.resources.delta import DeltaDoor
     from mlops_platform.sources.ingest import ledger
-    from mlops_platform.sources.landing import landed_files
+    from mlops_platform.sources.watch import files_now
 
-    folder = home.landing / table.name
-    if not folder.is_dir() or not any(folder.iterdir()):
+    files = files_now(home, project.name, table.name)
+    if not files:
         return
     known = {entry.digest for entry in ledger(DeltaDoor(home.raw_table(project.name, table.name)))}
-    waiting = [file for file in landed_files(folder) if file.digest not in known]
+    waiting = [file for file in files if file.digest not in known]
     if waiting:
         yield f"{plural(len(waiting), 'file')} landed and not ingested"

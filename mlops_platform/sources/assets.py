@@ -27,14 +27,13 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
         from mlops_platform.resources.delta import DeltaDoor
         from mlops_platform.resources.source_code import resolve
         from mlops_platform.sources.ingest import ingest, ledger
-        from mlops_platform.sources.landing import found_files, require_files
-        from mlops_platform.sources.watch import read_now, settled
+        from mlops_platform.sources.landing import require_files
+        from mlops_platform.sources.watch import files_now, read_now
 
         home = stations.home
         raw = DeltaDoor(home.raw_table(project.name, table.name))
         quarantine = DeltaDoor(home.quarantine_table(project.name, table.name))
-        seen = settled(home.landing_memory(project.name), table.name) if SETTLED in context.run.tags else None
-        files = found_files(home.landing / table.name, seen)
+        files = files_now(home, project.name, table.name, seen=SETTLED in context.run.tags)
         before = {entry.digest for entry in ledger(raw)}
         if not before:
             require_files(home.landing / table.name, files)
@@ -45,7 +44,7 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
                 entries = ingest(table, resolve(table.times), files, raw, quarantine, now)
             read_now(home.landing_memory(project.name), table.name, files)
             known = ledger(raw)
-            late = sorted(file.path.name for file in files if file.digest not in {entry.digest for entry in known})
+            late = sorted(file.name for file in files if file.digest not in {entry.digest for entry in known})
             context.log.info(f"{table.name}: {len(entries)} new files of {len(files)} in the landing")
             if late:
                 context.log.warning(f"gone or changed before they were read: {', '.join(late)}; a later run takes them")
