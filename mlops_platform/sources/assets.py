@@ -44,7 +44,7 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
                 entries = ingest(table, resolve(table.times), files, raw, quarantine, now)
             read_now(home.landing_memory(project.name), table.name, files)
             known = ledger(raw)
-            late = sorted(file.name for file in files if file.digest not in {entry.digest for entry in known})
+            late = sorted(file.shown for file in files if file.digest not in {entry.digest for entry in known})
             context.log.info(f"{table.name}: {len(entries)} new files of {len(files)} in the landing")
             if late:
                 context.log.warning(f"gone or changed before they were read: {', '.join(late)}; a later run takes them")

@@ -134,7 +134,7 @@ def _read(data: bytes) -> pl.DataFrame:
 
 
 def _entry(file: LandedFile, rows: int | None, kept: int, quarantined: int, now: datetime) -> LedgerEntry:
-    return LedgerEntry(name=file.name, digest=file.digest, id=file.id, rows=rows, kept=kept,
+    return LedgerEntry(name=file.shown, digest=file.digest, id=file.id, rows=rows, kept=kept,
                        quarantined=quarantined, at=now.isoformat())  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def _refused(file: LandedFile, rows: pl.DataFrame) -> pl.DataFrame:
     value = pl.struct(values).struct.json_encode() if values else pl.lit(None, dtype=pl.String)
     number = pl.col(ROW) if ROW in rows.columns else pl.lit(None, dtype=pl.Int64)
     return rows.select(
-        pl.lit(file.name).alias("file"),
+        pl.lit(file.shown).alias("file"),
         pl.lit(file.digest).alias("digest"),
         number.alias("row"),
         pl.col(REASON).alias("reason"),

@@ -32,6 +32,11 @@ class LandedFile:
         """The short name by which raw rows remember their file (column ``_file``)."""
         return short(self.digest)
 
+    @property
+    def shown(self) -> str:
+        """Its name as text, which a disk's need not be."""
+        return self.name.encode("utf-8", "backslashreplace").decode()
+
     def read(self) -> bytes:
         """Its bytes as they are now.
 

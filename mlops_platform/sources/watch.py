@@ -149,10 +149,10 @@ class Watch:
         """Notes what came, changed and went since the tick before."""
         for place, files in listing.items():
             query = "SELECT name, size, modified, changed FROM files WHERE place = ?"
-            known = {row[0]: row[1:] for row in self._database.execute(query, (place,))}
-            gone = [(place, name) for name in known.keys() - files.keys()]
+            known = {_name(row[0]): row[1:] for row in self._database.execute(query, (place,))}
+            gone = [(place, _stored(name)) for name in known.keys() - files.keys()]
             self._database.executemany("DELETE FROM files WHERE place = ? AND name = ?", gone)
-            new = [(place, name, *state, now) for name, state in files.items() if known.get(name) != state]
+            new = [(place, _stored(name), *state, now) for name, state in files.items() if known.get(name) != state]
             self._database.executemany("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, 0)", new)
 
     def settle(self, now: float, budget: Budget) -> Waiting:
@@ -165,7 +165,8 @@ class Watch:
                    ORDER BY modified, place, name"""
         self._look_again(now, budget)
         growing, unread, settled, wanted = 0, 0, dict[tuple[str, str], str](), list[_Wanted]()
-        for place, name, size, modified, changed, since, digest in self._database.execute(query).fetchall():
+        for place, stored, size, modified, changed, since, digest in self._database.execute(query).fetchall():
+            name = _name(stored)
             if digest is not None:
                 settled[place, name] = digest
             elif self._folder(place).may_grow(now - since):
@@ -191,7 +192,7 @@ class Watch:
         for file, found in self._each(read, wanted):
             if isinstance(found, Read):
                 query = "UPDATE files SET digest = ?, tag = ? WHERE place = ? AND name = ?"
-                self._database.execute(query, (*found, file.place, file.name))
+                self._database.execute(query, (*found, file.place, _stored(file.name)))
             yield file, found
 
     def _look_again(self, now: float, budget: Budget) -> None:
@@ -222,7 +223,8 @@ class Watch:
 
     def done(self, files: Iterable[tuple[str, str]]) -> None:
         """Notes files whose content a raw table has."""
-        self._database.executemany("UPDATE files SET done = 1 WHERE place = ? AND name = ?", files)
+        self._database.executemany("UPDATE files SET done = 1 WHERE place = ? AND name = ?",
+                                   ((place, _stored(name)) for place, name in files))  # fmt: skip
 
 
 def settled(path: Path, place: str) -> dict[str, tuple[State, str | None]]:
@@ -233,7 +235,7 @@ def settled(path: Path, place: str) -> dict[str, tuple[State, str | None]]:
     with closing(sqlite3.connect(path, timeout=20)) as database:
         rows = database.execute(query, (place,)).fetchall()
     return {
-        name: (State(size, modified, changed), digest if digest.startswith("sha256:") else None)
+        _name(name): (State(size, modified, changed), digest if digest.startswith("sha256:") else None)
         for name, size, modified, changed, digest in rows
     }
 
@@ -242,10 +244,23 @@ def read_now(path: Path, place: str, files: Iterable[LandedFile]) -> None:
     """Notes the digests of files that were known by their state alone, now that the ingest has read them."""
     if not path.is_file():
         return
-    rows = [(file.digest, place, file.name) for file in files]
+    rows = [(file.digest, place, _stored(file.name)) for file in files]
     with closing(sqlite3.connect(path, timeout=20)) as database, database:
         query = "UPDATE files SET digest = ? WHERE place = ? AND name = ? AND digest LIKE 'state:%'"
         database.executemany(query, rows)
+
+
+def _stored(name: str) -> str | bytes:
+    """A name as SQLite takes it: a disk's may be no text at all."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape")
+    return name
+
+
+def _name(stored: str | bytes) -> str:
+    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogateescape")
 
 
 def files_now(home: Home, project: str, table: str, *, seen: bool = False) -> list[LandedFile]:

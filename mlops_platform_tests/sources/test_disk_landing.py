@@ -56,12 +56,12 @@ def test_other_bytes_of_the_old_time_and_size_ask_again(on_disk: Ticks) -> None:
     assert on_disk.said(2) == [ARRIVING, None]
 
 
-@pytest.mark.parametrize("name", ["a\nb.parquet"])
+@pytest.mark.parametrize("name", ["a\nb.parquet", os.fsdecode(b"\xff.parquet")])
 def test_names_that_no_bucket_has(on_disk: Ticks, name: str) -> None:
     on_disk.land(name)
     on_disk.asks()
     on_disk.ingest()
-    assert on_disk.ledger() == [name] and on_disk.rests()
+    assert on_disk.ledger() == [name.encode("utf-8", "backslashreplace").decode()] and on_disk.rests()
 
 
 def test_a_file_touched_asks_nothing(on_disk: Ticks) -> None:
