@@ -40,6 +40,10 @@ class IngestError(PlatformError):
     """A landing that cannot be ingested at all, such as one that holds no file of a table."""
 
 
+class StoreError(PlatformError):
+    """An object store that does not answer, or refuses; the error shows no credentials."""
+
+
 class TrainingError(PlatformError):
     """A training program that ended without leaving a whole checkpoint."""
 

@@ -20,6 +20,7 @@ def _no_home_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MLOPS_ENV", "dev")
     monkeypatch.setenv("MLOPS_ACTOR", "tests")
+    monkeypatch.setenv("MLOPS_LANDING", "")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 

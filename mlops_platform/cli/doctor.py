@@ -59,8 +59,8 @@ def findings(home: Home) -> list[Finding]:
     """Every check, in the order in which a newcomer meets the things."""
     return [
         python(sys.version_info[:3]), packages(_BESIDE / "constraints.txt"), home_writable(home), disk(home),
-        dagster_home(home, os.environ.get("DAGSTER_HOME")), settings(home), data(), *ports((3000, 5000)), webhook(),
-        gpu(), browser(),
+        landing(home), dagster_home(home, os.environ.get("DAGSTER_HOME")), settings(home), data(),
+        *ports((3000, 5000)), webhook(), gpu(), browser(),
     ]  # fmt: skip
 
 
@@ -121,6 +121,24 @@ def disk(home: Home) -> Finding:
     state = OK if free >= _ENOUGH_DISK else WARN if free >= _NEEDED_DISK else FAIL
     remedy = "" if state == OK else "free some space, or choose another disk with --home"
     return Finding("disk", state, f"{free:.1f} GiB free, {_ENOUGH_DISK} GiB are plenty", remedy)
+
+
+def landing(home: Home) -> Finding:
+    """Whether the landing can be read; a bucket is asked."""
+    try:
+        place = home.landing
+        if isinstance(place, Path):
+            nearest = _nearest(place)
+            if not nearest.is_dir() or not os.access(nearest, os.R_OK | os.X_OK):
+                said = f"{nearest} cannot be read, or is no folder"
+                return Finding("landing", FAIL, said, "choose another: export MLOPS_LANDING=FOLDER")
+            return Finding("landing", OK, f"{place}: " + ("readable" if nearest == place else "not made yet"))
+        from mlops_platform.resources.object_store import listed_objects
+
+        listed_objects(place)
+    except PlatformError as error:
+        return Finding("landing", FAIL, f"required {error.required}; found {error.found}", error.remedy)
+    return Finding("landing", OK, f"{place}: answers")
 
 
 def dagster_home(home: Home, exported: str | None) -> Finding:

@@ -5,14 +5,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_platform.cli.context import plural
 from mlops_platform.errors import PlatformError
-from mlops_platform.resources.artifacts import write_whole
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.spec import Project
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 WRITTEN, REPLACED, THERE = "written", "replaced", "already there"
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -32,7 +34,7 @@ class Delivery:
     table: str
     month: str
     rows: int
-    path: Path
+    path: "Path | UPath"
     outcome: str
 
 
@@ -85,11 +87,13 @@ def _frames(upstream: str, through: str) -> Iterator[tuple[str, str, Any]]:
         yield from frames
 
 
-def _write(path: Path, table: str, month: str, frame: Any) -> Delivery:
+def _write(path: "Path | UPath", table: str, month: str, frame: Any) -> Delivery:
+    from mlops_platform.resources.object_store import put
+
     data, before = parquet_bytes(frame), path.read_bytes() if path.is_file() else None
     outcome = THERE if before == data else WRITTEN if before is None else REPLACED
     if outcome != THERE:
-        write_whole(path, data, replace=True)
+        put(path, data)
     return Delivery(table=table, month=month, rows=frame.height, path=path, outcome=outcome)
 
 

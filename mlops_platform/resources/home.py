@@ -1,11 +1,16 @@
 """The home folder: where every piece of state lives, by environment."""
 
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 _INSTANCE_SETTINGS = Path(__file__).parents[2] / "dagster.yaml"
@@ -18,10 +23,12 @@ class Home:
     Attributes:
         path: ``MLOPS_HOME``, or else ``DAGSTER_HOME``, by default ``.mlops`` in the current folder.
         environment: ``MLOPS_ENV``, by default ``dev``; part of every path below.
+        landing_at: ``MLOPS_LANDING``, another landing than the home's own: a folder or ``s3://bucket/prefix``.
     """
 
     path: Path
     environment: str = "dev"
+    landing_at: str = ""
 
     @classmethod
     def from_environment(cls) -> "Home":
@@ -38,7 +45,10 @@ class Home:
                 remedy="export MLOPS_ENV=dev",
             )
         path = os.environ.get("MLOPS_HOME") or os.environ.get("DAGSTER_HOME") or ".mlops"
-        return cls(Path(path).absolute(), environment)
+        landing = os.environ.get("MLOPS_LANDING", "")
+        if landing and "://" not in landing:
+            landing = str(Path(landing).absolute())
+        return cls(Path(path).absolute(), environment, landing)
 
     @property
     def root(self) -> Path:
@@ -46,13 +56,30 @@ class Home:
         return self.path / self.environment
 
     @property
-    def landing(self) -> Path:
-        """Where source files arrive: ``landing/<raw table>/*.parquet``."""
-        return self.root / "landing"
+    def landing(self) -> "Path | UPath":
+        """Where source files arrive: ``landing/<raw table>/*.parquet``, in the home or where ``landing_at`` says.
+
+        Raises:
+            PlatformError: ``landing_at`` is a URI of another scheme than s3, or of no such form.
+        """
+        scheme, separator, _ = self.landing_at.partition("://")
+        if not separator:
+            return Path(self.landing_at) if self.landing_at else self.root / "landing"
+        if scheme != "s3":
+            raise PlatformError(
+                required="MLOPS_LANDING to be a folder or s3://BUCKET/PREFIX",
+                # What follows a scheme may hold a password.
+                found=f"a URI of scheme {scheme!r}",
+                remedy="give a folder's path without a scheme, an s3:// prefix, or unset MLOPS_LANDING",
+            )
+        from mlops_platform.resources.object_store import object_path
+
+        return object_path(self.landing_at)
 
     def landing_memory(self, project: str) -> Path:
-        """What the landing sensor of a project remembers, an SQLite file."""
-        return self.root / "sensors" / f"{project}_landing.db"
+        """What the landing sensor of a project remembers of this landing, an SQLite file."""
+        other = "_" + hashlib.sha256(self.landing_at.encode()).hexdigest()[:12] if self.landing_at else ""
+        return self.root / "sensors" / f"{project}_landing{other}.db"
 
     @property
     def artifacts(self) -> Path:
@@ -116,6 +143,8 @@ class Home:
         """Sets the variables that Dagster, ``feature_repo`` and child programs read."""
         os.environ["MLOPS_HOME"] = os.environ["DAGSTER_HOME"] = str(self.path)
         os.environ["MLOPS_ENV"] = self.environment
+        if self.landing_at:
+            os.environ["MLOPS_LANDING"] = self.landing_at
         os.environ.setdefault("FEAST_USAGE", "False")
         # Pickled models are never loaded, by us or by MLflow on our behalf.
         os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"

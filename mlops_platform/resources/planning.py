@@ -40,7 +40,7 @@ class PlanningStations(Stations):
     @property
     def home(self) -> Home:
         """The home that is named; a plan makes no folder."""
-        home = Home(Path(self.path), self.environment)
+        home = Home(Path(self.path), self.environment, Home.from_environment().landing_at)
         home.export()
         return home
 

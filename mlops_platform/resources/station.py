@@ -98,7 +98,8 @@ class Stations(dg.ConfigurableResource):
     def home(self) -> Home:
         """The home, made ready."""
         default = Home.from_environment()
-        home = Home(Path(self.path) if self.path else default.path, self.environment or default.environment)
+        path = Path(self.path) if self.path else default.path
+        home = Home(path, self.environment or default.environment, default.landing_at)
         home.prepare()
         return home
 

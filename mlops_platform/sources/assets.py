@@ -33,14 +33,13 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
         from mlops_platform.resources.delta import DeltaDoor
         from mlops_platform.resources.source_code import resolve
         from mlops_platform.sources.ingest import ingest, ledger
-        from mlops_platform.sources.landing import found_files, require_files
-        from mlops_platform.sources.watch import read_now, settled
+        from mlops_platform.sources.landing import require_files
+        from mlops_platform.sources.watch import files_now, read_now
 
         home = stations.home
         raw = DeltaDoor(home.raw_table(project.name, table.name))
         quarantine = DeltaDoor(home.quarantine_table(project.name, table.name))
-        seen = settled(home.landing_memory(project.name), table.name) if SETTLED in context.run.tags else None
-        files = found_files(home.landing / table.name, seen)
+        files = files_now(home, project.name, table.name, seen=SETTLED in context.run.tags)
         before = {entry.digest for entry in ledger(raw)}
         if not before:
             require_files(home.landing / table.name, files)
@@ -86,7 +85,7 @@ def _log(context: dg.AssetExecutionContext, table: RawTable, files: Sequence["La
     for entry in entries:
         if entry.quarantined:
             context.log.warning(f"quarantine: {refusal(entry)}")
-    late = sorted(file.path.name for file in files if file.digest not in {entry.digest for entry in known})
+    late = sorted(file.shown for file in files if file.digest not in {entry.digest for entry in known})
     if late:
         context.log.warning(f"gone or changed before they were read: {', '.join(late)}; a later run takes them")
 

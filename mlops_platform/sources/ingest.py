@@ -99,7 +99,7 @@ def ingest(table: RawTable, times: Times, files: Sequence[LandedFile], raw: Delt
 def _bytes(file: LandedFile) -> bytes | None:
     """What will be judged, if it still is what was listed; read once, so that no row is booked under another digest."""
     try:
-        data = file.path.read_bytes()
+        data = file.read()
     except FileNotFoundError:
         return None
     return data if digest_bytes(data) == file.digest else None
@@ -134,7 +134,7 @@ def _read(data: bytes) -> pl.DataFrame:
 
 
 def _entry(file: LandedFile, rows: int | None, kept: int, quarantined: int, now: datetime) -> LedgerEntry:
-    return LedgerEntry(name=file.path.name, digest=file.digest, id=file.id, rows=rows, kept=kept,
+    return LedgerEntry(name=file.shown, digest=file.digest, id=file.id, rows=rows, kept=kept,
                        quarantined=quarantined, at=now.isoformat())  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def _refused(file: LandedFile, rows: pl.DataFrame) -> pl.DataFrame:
     value = pl.struct(values).struct.json_encode() if values else pl.lit(None, dtype=pl.String)
     number = pl.col(ROW) if ROW in rows.columns else pl.lit(None, dtype=pl.Int64)
     return rows.select(
-        pl.lit(file.path.name).alias("file"),
+        pl.lit(file.shown).alias("file"),
         pl.lit(file.digest).alias("digest"),
         number.alias("row"),
         pl.col(REASON).alias("reason"),
@@ -225,7 +225,7 @@ def _compared(table: RawTable, rows: pl.DataFrame, files: Sequence[str], known: 
 
 
 def _file_of(entry: LedgerEntry) -> LandedFile:
-    return LandedFile(Path(entry.name), entry.digest)
+    return LandedFile(Path(), entry.name, entry.digest)
 
 
 def _digests_after(raw: DeltaDoor, fresh: pl.DataFrame, months: Sequence[str]) -> dict[str, str]:

@@ -1,16 +1,16 @@
 """The landing: which files have arrived, by content."""
 
-import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from mlops_platform.errors import IngestError
-from mlops_platform.manifest import digest_file, short
+from mlops_platform.manifest import short
+from mlops_platform.sources.folders import Folder, State, folder_at
 
-_UNFINISHED = (".tmp", ".part", ".crdownload", "~")
+if TYPE_CHECKING:
+    from upath import UPath
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,13 @@ class LandedFile:
     """One landed file.
 
     Attributes:
-        path: Where it lies.
+        folder: Where it lies: a folder, or a prefix of a bucket.
+        name: Its name there.
         digest: Of its bytes.
     """
 
-    path: Path
+    folder: "Path | UPath"
+    name: str
     digest: str
 
     @property
@@ -30,74 +32,61 @@ class LandedFile:
         """The short name by which raw rows remember their file (column ``_file``)."""
         return short(self.digest)
 
+    @property
+    def shown(self) -> str:
+        """Its name as text, which a disk's need not be."""
+        return self.name.encode("utf-8", "backslashreplace").decode()
 
-class State(NamedTuple):
-    """What the disk says of a file without reading it; another state means that it may have other bytes.
+    def read(self) -> bytes:
+        """Its bytes as they are now.
 
-    Attributes:
-        size: In bytes.
-        modified: When its bytes were written, in nanoseconds, as its writer may have set it.
-        changed: When anything of it changed; the kernel sets it, so a rewrite with the old time and size is noticed.
-    """
-
-    size: int
-    modified: int
-    changed: int
-
-
-def state_of(facts: os.stat_result) -> State:
-    """The state in what ``stat`` says."""
-    return State(facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        Raises:
+            FileNotFoundError: It is gone.
+        """
+        return (self.folder / self.name).read_bytes()
 
 
-def listed(folder: Path) -> dict[str, State]:
-    """Files by name, without hidden ones and those with a suffix of unfinished transfers."""
-    found: dict[str, State] = {}
-    if not folder.is_dir():
-        return found
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.startswith((".", "_")) or name.endswith(_UNFINISHED):
-                continue
-            try:
-                if entry.is_file():
-                    found[name] = state_of(entry.stat())
-            except FileNotFoundError:
-                # What goes away between being listed and being looked at was never seen.
-                continue
-    return found
-
-
-def found_files(folder: Path, settled: Mapping[str, tuple[State, str | None]] | None = None) -> list[LandedFile]:
+def found_files(
+    path: "Path | UPath", settled: Mapping[str, tuple[State, str | None]] | None = None
+) -> list[LandedFile]:
     """Finished files of one raw table, in the order delivered; a content that lies there twice counts once.
 
     Args:
-        folder: Of the raw table.
+        path: Of the raw table's folder.
         settled: State and, where it is known, digest of the files that have stopped growing, by name: no others are
             taken, and none whose state is another by now. None takes all, as a person means it who asks by hand.
     """
-    files: dict[str, LandedFile] = {}
-    for name, state in sorted(listed(folder).items(), key=lambda item: (item[1].modified, item[0])):
+    folder, wanted = folder_at(path), dict[str, str | None]()
+    for name, state in sorted(folder.listed().items(), key=lambda item: (item[1].modified, item[0])):
         seen, digest = (state, None) if settled is None else settled.get(name, (None, None))
-        if seen != state:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            file = LandedFile(folder / name, digest or digest_file(folder / name))
-            files.setdefault(file.digest, file)
+        if seen == state:
+            wanted[name] = digest
+    unread = [name for name, digest in wanted.items() if digest is None]
+    read = dict(zip(unread, folder.each(lambda name: _digest(folder, name), unread), strict=True))
+    files: dict[str, LandedFile] = {}
+    for name, known in wanted.items():
+        if digest := known or read[name]:
+            files.setdefault(digest, LandedFile(path, name, digest))
     return list(files.values())
 
 
-def landed_files(folder: Path) -> list[LandedFile]:
+def _digest(folder: Folder, name: str) -> str | None:
+    try:
+        return folder.digest(name)
+    except FileNotFoundError:
+        return None
+
+
+def landed_files(path: "Path | UPath") -> list[LandedFile]:
     """All finished files of one raw table, as ``found_files`` gives them.
 
     Raises:
         IngestError: The folder has no file at all.
     """
-    return require_files(folder, found_files(folder))
+    return require_files(path, found_files(path))
 
 
-def require_files(folder: Path, files: list[LandedFile]) -> list[LandedFile]:
+def require_files(path: "Path | UPath", files: list[LandedFile]) -> list[LandedFile]:
     """The files given.
 
     Raises:
@@ -105,7 +94,7 @@ def require_files(folder: Path, files: list[LandedFile]) -> list[LandedFile]:
     """
     if not files:
         raise IngestError(
-            required=f"at least one Parquet file in {folder}",
+            required=f"at least one Parquet file in {path}",
             found="none",
             remedy="let the upstream deliver into that folder, or see: mlops land --help",
         )

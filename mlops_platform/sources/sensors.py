@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
 from mlops_platform.manifest import digest_of
 from mlops_platform.resources.automation import Job
 from mlops_platform.resources.home import Home
-from mlops_platform.sources.watch import Budget, Listing, Waiting, Watch, listing_digest, look
+from mlops_platform.sources.watch import Listing, Waiting, Watch, budget_for, listing_digest, look
 from mlops_platform.spec import Project
 
 SETTLED = "mlops/settled"
@@ -64,7 +64,7 @@ def landing_sensor(project: Project, job: Job, clock: Callable[[], float] = time
     def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         home, before = Home.from_environment(), _Cursor.read(context.cursor)
         listing = look(home.landing, [table.name for table in project.raw_tables])
-        digest = listing_digest(listing)
+        digest = listing_digest(listing, str(home.landing))
         if digest == before.listing and not before.waiting:
             return dg.SensorResult(skip_reason="nothing new has landed")
         waiting = _waiting(project, home, listing if digest != before.listing else None, clock())
@@ -88,14 +88,14 @@ def _waiting(project: Project, home: Home, changed: Listing | None, now: float) 
     with Watch.open(path, home.landing) as watch:
         if changed is not None:
             watch.note(changed, now)
-        waiting = watch.settle(now, Budget())
+        waiting = watch.settle(now, budget_for(home.landing))
         if not waiting.settled:
             return waiting
         known = _ingested(project, home, waiting.settled)
         done = [place for place, digest in waiting.settled.items() if digest in known[place[0]]]
         watch.done(done)
     settled = {place: digest for place, digest in waiting.settled.items() if place not in set(done)}
-    return Waiting(growing=waiting.growing, unread=waiting.unread, settled=settled)
+    return replace(waiting, settled=settled)
 
 
 def _ingested(project: Project, home: Home, settled: Mapping[tuple[str, str], str]) -> dict[str, set[str]]:
