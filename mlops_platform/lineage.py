@@ -26,6 +26,7 @@ from mlops_platform.monitoring.checks import monitoring_checks
 from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.registry.events import promotion_tellers
+from mlops_platform.registry.sensors import champion_sensor
 from mlops_platform.resources.automation import PROJECT, TABLES, TRAINS, Job, automation_sensor
 from mlops_platform.resources.compute import ComputeResource
 from mlops_platform.resources.mlflow import MlflowResource
@@ -71,6 +72,7 @@ def build_definitions(project: Project) -> dg.Definitions:
             landing_sensor(project, data),
             automation_sensor(project),
             retraining_sensor(project, data, training),
+            champion_sensor(project, training),
             reaper_sensor(project, [everything, data, *training.values()], mlflow),
             notifications_sensor(project, TELLERS),
         ],

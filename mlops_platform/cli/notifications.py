@@ -55,7 +55,10 @@ def _look(project: Project, home: Home, outbox: Outbox, webhook: Webhook | None)
     home.prepare()
     with outbox.lock(), dg.DagsterInstance.get() as instance:
         look(outbox, project, instance, TELLERS, datetime.now(UTC))
-        return deliver(outbox, webhook) if webhook is not None else Counter()
+        done = deliver(outbox, webhook) if webhook is not None else Counter[str]()
+    if outbox.broken:
+        raise outbox.broken[0]
+    return done
 
 
 def _plain(found: Notification) -> dict[str, Any]:

@@ -16,6 +16,11 @@ LAST = {"dagster/priority": "-1"}
 """Op tags of a station that nothing else in its run waits for."""
 Job = Any
 """What ``dg.define_asset_job`` gives; Dagster exports no name for it."""
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
+]  # fmt: skip
+"""Statuses of runs that wait or are at work."""
 _EVERY_SECONDS = 5
 
 
@@ -35,7 +40,7 @@ def follows_data(*but: dg.AssetKey) -> dg.AutomationCondition:
 
 
 def automation_sensor(project: Project) -> dg.AutomationConditionSensorDefinition:
-    """Runs what follows data, whoever changed them: a person in the UI, a rebuild, a moved champion."""
+    """Runs what follows data, whoever changed them: a person in the UI, a rebuild, a checkpoint trained by hand."""
     return dg.AutomationConditionSensorDefinition(
         name=f"{project.name}_automation",
         target=dg.AssetSelection.all(),

@@ -47,6 +47,8 @@ def notifications_sensor(
             for event in look(outbox, project, context.instance, tellers, clock()):
                 context.log.info(event.line)
             done = deliver(outbox, Webhook.from_environment(), clock=clock)
+        if outbox.broken:
+            raise outbox.broken[0]
         told = ", ".join(f"{count} {state}" for state, count in sorted(done.items()))
         return dg.SkipReason(told or "nothing to deliver")
 

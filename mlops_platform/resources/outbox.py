@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import canonical_json, digest_of
 from mlops_platform.resources.artifacts import write_whole
 from mlops_platform.resources.home import Home
@@ -135,11 +136,16 @@ Tellers = Callable[[Project, Home], list[Teller]]
 
 
 class Outbox:
-    """The notifications of one project."""
+    """The notifications of one project.
+
+    Attributes:
+        broken: Why records could not be read at the last look.
+    """
 
     def __init__(self, home: Home, project: str) -> None:
         self.home, self.project = home, project
         self.folder = home.root / "notifications" / project
+        self.broken: list[PlatformError] = []
 
     def lock(self) -> AbstractContextManager[None]:
         """Held by whoever looks for events or delivers them."""
@@ -154,12 +160,17 @@ class Outbox:
         """
         memory = self._memory(now)
         new: list[Event] = []
+        self.broken = []
         for teller in tellers:
-            before, mark = memory["marks"].get(teller.name), teller.mark()
-            if mark != before:
-                told = (event for event in teller.events(before) if event.at >= memory["since"])
-                new += [event for event in told if self._put(event, now)]
-                memory["marks"][teller.name] = mark
+            try:
+                before, mark = memory["marks"].get(teller.name), teller.mark()
+                if mark != before:
+                    told = (event for event in teller.events(before) if event.at >= memory["since"])
+                    new += [event for event in told if self._put(event, now)]
+                    memory["marks"][teller.name] = mark
+            except PlatformError as error:
+                # A damaged record silences no other; whoever looks raises it once the others are told.
+                self.broken.append(error)
         # Last: who dies before looks at the same records again, and finds the events already put.
         self._remember(memory)
         return sorted(new, key=lambda event: event.at)

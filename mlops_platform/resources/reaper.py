@@ -100,7 +100,7 @@ def reaper_sensor(project: Project, jobs: Sequence[Job], mlflow: MlflowResource)
         known = {_CHOSEN: jobs[0].name, **{job.name: job.name for job in jobs}}
         filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={DIED: "true"})
         for run in instance.get_runs(filters=filters, limit=50):
-            if AGAIN in run.tags:
+            if AGAIN in run.tags or run.tags.get(PROJECT, project.name) != project.name:
                 continue
             fail_in_mlflow(mlflow.door(home, project.name), run)
             asked += _again(instance, run, known)

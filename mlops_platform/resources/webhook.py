@@ -26,6 +26,7 @@ from mlops_platform.resources.outbox import DELIVERED, LONGEST, UNDELIVERED, WAI
 URL, SECRET = "MLOPS_WEBHOOK_URL", "MLOPS_WEBHOOK_SECRET"
 MOST_TRIES = 25
 _SECONDS_A_POST = 5.0
+_PORTS = {"http": 80, "https": 443}
 _SECONDS_A_DELIVERY = 20.0
 _AT_ONCE = 4
 _FIRST_DELAY, _LONGEST_DELAY = 10.0, 4 * 3600.0
@@ -195,7 +196,7 @@ def after(notification: Notification, answer: int | str, now: datetime) -> Notif
 
 def _status(parts: SplitResult, body: bytes, headers: dict[str, str]) -> int:
     connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = connect(parts.hostname or "", parts.port, timeout=_SECONDS_A_POST)
+    connection = connect(parts.hostname or "", parts.port or _PORTS[parts.scheme], timeout=_SECONDS_A_POST)
     # The timeout of a socket is for each byte: a receiver that drips would hold us for hours.
     guard = threading.Timer(_SECONDS_A_POST, _cut, (connection,))
     guard.daemon = True

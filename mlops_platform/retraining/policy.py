@@ -60,7 +60,7 @@ def decide(policy: Retraining, *, trained: bool, news: News | None, stale: bool,
     if not trained:
         return Decision(retrain=True, reason="yes: there is no checkpoint yet", triggers=())
     if news is None:
-        said = "no: the newest checkpoint was trained on this very dataset, and would come out the same"
+        said = "no: the newest checkpoint was trained on this very dataset, so there is nothing new to learn"
         return Decision(retrain=False, reason=said, triggers=())
     triggers = tuple(_triggers(policy, news, stale, report))
     holding = [trigger.said for trigger in triggers if trigger.holds]

@@ -59,7 +59,7 @@ def standing(home: Home, project: Project, model: Model, now: datetime | None = 
     # The recipe by which it was asked last: equal weights of two datasets are one artifact.
     recipe = refs.recipe(f"{prefix}/checkpoint")
     trained_on = recipe.inputs["dataset"] if checkpoint is not None and recipe is not None else None
-    trained_at = datetime.fromisoformat(checkpoint.manifest.produced.at) if checkpoint is not None else None
+    trained_at = _trained_at(refs, f"{prefix}/checkpoint", checkpoint)
     age = (now or datetime.now(UTC)) - trained_at if trained_at is not None else None
     new = trained_on != dataset.manifest.digest
     return Standing(
@@ -67,6 +67,15 @@ def standing(home: Home, project: Project, model: Model, now: datetime | None = 
         report=refs.find(f"{prefix}/monitoring"), stale=new and _past(age, policy.stale_after),
         cooling=new and age is not None and policy.cooldown is not None and not _past(age, policy.cooldown),
     )  # fmt: skip
+
+
+def _trained_at(refs: Refs, station: str, checkpoint: Artifact | None) -> datetime | None:
+    """When the station worked last: equal weights may have been made long before."""
+    if checkpoint is None:
+        return None
+    story = refs.story(station)
+    made = story.made if story is not None else None
+    return datetime.fromisoformat(made.at if made is not None else checkpoint.manifest.produced.at)
 
 
 def policy_of(model: Model) -> Retraining:

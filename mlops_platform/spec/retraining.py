@@ -10,7 +10,7 @@ class Retraining:
     """When new data train a model again, without a person asking.
 
     Each reason given is enough by itself; none of them counts while the dataset is the one that the newest checkpoint
-    was trained on, since equal data give equal weights. A model without a checkpoint is always trained.
+    was trained on, since there is nothing new to learn. A model without a checkpoint is always trained.
 
     Attributes:
         new_rows: Enough labelled examples that the newest checkpoint's dataset does not have, or has with another

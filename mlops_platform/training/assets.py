@@ -15,6 +15,7 @@ from mlops_platform.manifest import Manifest, short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.compute import ComputeResource, ResolvedCompute
 from mlops_platform.resources.history import PromotionHistory
+from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.memo import recipe_of
 from mlops_platform.resources.mlflow import Tracked
 from mlops_platform.resources.refs import Refs
@@ -67,7 +68,9 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         def work(output: Path) -> Made:
             start = stations.store.open("checkpoint", inputs[ROLE]) if ROLE in inputs else None
             job = _job(model, numeric, source, output, resolved, start)
-            finished = _trained(context, compute, resolved, job, stations.home.leases)
+            # Whoever asks: never two trainings of one model at a time.
+            with exclusive(stations.home, f"{project.name}.{model.name}.training"):
+                finished = _trained(context, compute, resolved, job, stations.home.leases)
             return _made(output, finished, _start_known_until(stations, start.manifest) if start else None)
 
         return stations.make(context, kind="checkpoint", code=code, config=config, inputs=inputs, software=software,

@@ -145,7 +145,7 @@ def test_a_killed_run_is_told_and_one_of_another_project_is_not(told: Told) -> N
         begun(instance, **{reaper._PROCESS: killed_process(), reaper.PROJECT: "valves"})
         assert len(reaper.end_the_dead(instance)) == 2
     event = told.one()
-    assert (event["kind"], event["job"], event["by"]) == ("run_failed", "pumps_everything", "pumps_landing")
+    assert (event["kind"], event["job"], event["by"]) == ("run_failed", "pumps_data", "pumps_landing")
     assert event["links"] == {"dagster_run": f"/runs/{run.run_id}"} and "process is gone" in event["reason"]
 
 
@@ -245,3 +245,15 @@ def wait_for_events(receiver: Receiver, kinds: set[str]) -> None:
     while {event["kind"] for event in receiver.events} != kinds:
         assert time.monotonic() < deadline, receiver.events
         time.sleep(0.2)
+
+
+def test_a_damaged_history_silences_no_other_record(told: Told) -> None:
+    told.new()
+    (entry,) = (told.home.history / "pumps" / "pump_repair").glob("*.json")
+    entry.rename(entry.with_name("000009.json"))
+    with dg.DagsterInstance.get() as instance:
+        instance.report_run_failed(begun(instance))
+    before = len(told.receiver.events)
+    with pytest.raises(PlatformError, match="000009"):
+        told.tick()
+    assert [event["kind"] for event in told.receiver.events[before:]] == ["run_failed"]

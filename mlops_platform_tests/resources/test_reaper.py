@@ -100,6 +100,13 @@ def test_a_run_that_failed_by_itself_is_not_asked_for_again(instance: dg.Dagster
     assert tick(instance) == []
 
 
+def test_a_dead_run_of_another_project_is_left_to_its_own_reaper(instance: dg.DagsterInstance) -> None:
+    run = begun(instance, **{reaper._PROCESS: killed_process(), reaper.PROJECT: "valves"})
+    assert tick(instance) == []
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None and reaper.AGAIN not in found.tags and found.status == dg.DagsterRunStatus.FAILURE
+
+
 def test_a_living_run_is_left_alone(instance: dg.DagsterInstance) -> None:
     begun(instance, **{reaper._PROCESS: reaper._identity(1)})
     assert reaper.end_the_dead(instance) == []

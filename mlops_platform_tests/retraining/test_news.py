@@ -17,8 +17,11 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 LABELS = st.dictionaries(st.integers(0, 12), st.integers(0, 1), max_size=10)
 
 
-def dataset(store: ArtifactStore, labels: dict[int, int]) -> str:
-    """A dataset of one row an id, one row a day, dealt to the three parts."""
+def dataset(store: ArtifactStore, labels: dict[int, int], embargo: tuple[int, int] = (0, 0)) -> str:
+    """A dataset of one row an id, one row a day, dealt to the three parts; days of an embargo are in none of them."""
+    days = {"train_end": embargo[0], "validation_start": embargo[1], "validation_end": 0, "holdout_start": 0}
+    boundaries = {name: (START + timedelta(days=day)).isoformat() for name, day in days.items()}
+    labels = {number: label for number, label in labels.items() if not embargo[0] <= number < embargo[1]}
     folder = store.stage()
     for place, part in enumerate(PARTS):
         ids = sorted(number for number in labels if number % 3 == place)
@@ -31,8 +34,8 @@ def dataset(store: ArtifactStore, labels: dict[int, int]) -> str:
     produced = Produced(at=START.isoformat(), seconds=0, run_id="", correlation_id="", actor="tests")
     return store.commit(
         folder,
-        Manifest(kind="dataset", station="p/m/dataset", environment="dev", files=files, table=None, content={},
-                 recipe=recipe, produced=produced),
+        Manifest(kind="dataset", station="p/m/dataset", environment="dev", files=files, table=None,
+                 content={"boundaries": boundaries}, recipe=recipe, produced=produced),
     ).digest  # fmt: skip
 
 
@@ -54,3 +57,9 @@ def test_without_an_earlier_dataset_every_row_is_new(tmp_path: Path) -> None:
     assert news_between(store, newer, None, "id").rows == 2
     gone = news_between(store, newer, "sha256:" + "0" * 64, "id")
     assert gone.rows == 2 and gone.earlier_is_gone
+
+
+def test_what_left_an_embargo_is_no_news(tmp_path: Path) -> None:
+    store, labels = ArtifactStore(Home(tmp_path)), dict.fromkeys(range(6), 1)
+    earlier = dataset(store, labels, embargo=(2, 4))
+    assert news_between(store, dataset(store, {**labels, 6: 0}), earlier, "id").rows == 1

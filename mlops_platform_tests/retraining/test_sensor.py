@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlops_platform.errors import PlatformError
 from mlops_platform.lineage import build_definitions
 from mlops_platform.resources.automation import TRAINS
 from mlops_platform.resources.home import Home
@@ -36,7 +37,7 @@ class Sensor:
         self.home, self.instance, self.project, self.now = home, instance, project, datetime.now(UTC)
         self.definitions = build_definitions(project)
         jobs = {job.name: job for job in self.definitions.jobs or []}
-        training = {"pump_repair": jobs["pumps_pump_repair_training"]}
+        training = {model.name: jobs[f"pumps_{model.name}_training"] for model in project.models}
         self.sensor = retraining_sensor(project, jobs["pumps_data"], training, clock=lambda: self.now)
 
     def tick(self) -> dg.RunRequest | str:
@@ -99,10 +100,10 @@ def test_a_new_dataset_is_decided_and_then_trained_once(sensor: Callable[[Projec
     asked = under.tick()
     assert isinstance(asked, dg.RunRequest) and asked.job_name == "pumps_data"
     assert [key.to_user_string() for key in asked.asset_selection or []] == [DECISION]
-    assert under.decided() == "yes: 44 new labelled rows, 1 required"
+    assert under.decided() == "yes: 36 new labelled rows, 1 required"
     trains = under.tick()
     assert isinstance(trains, dg.RunRequest) and trains.job_name == "pumps_pump_repair_training"
-    assert trains.tags["mlops/because"].startswith("yes: 44") and trains.tags[TRAINS] == "pumps/pump_repair"
+    assert trains.tags["mlops/because"].startswith("yes: 36") and trains.tags[TRAINS] == "pumps/pump_repair"
     run = under.noted(trains, dg.DagsterRunStatus.STARTED)
     assert under.tick() == f"pump_repair: run {run.run_id[:8]} is at work"
     under.instance.report_run_failed(run)
@@ -130,7 +131,7 @@ def test_while_a_run_changes_the_standing_nothing_is_asked(
 def test_too_few_rows_are_no_until_the_checkpoint_is_stale(sensor: Callable[[Project], Sensor]) -> None:
     under = sensor(declared(new_rows=1_000, stale_after="30d"))
     assert isinstance(under.tick(), dg.RunRequest)
-    assert under.decided().startswith("no: 44 new labelled rows, 1,000 required; trained less than 30d ago")
+    assert under.decided().startswith("no: 36 new labelled rows, 1,000 required; trained less than 30d ago")
     assert under.tick() == f"pump_repair: {Refs(under.home).read(DECISION).manifest.content['reason']}"
     under.now += LATER
     asked = under.tick()
@@ -139,7 +140,7 @@ def test_too_few_rows_are_no_until_the_checkpoint_is_stale(sensor: Callable[[Pro
 
 def test_a_cooldown_is_waited_for(sensor: Callable[[Project], Sensor]) -> None:
     under = sensor(declared(new_rows=1, cooldown="1d"))
-    assert under.decided().startswith("no, not yet: 44 new labelled rows")
+    assert under.decided().startswith("no, not yet: 36 new labelled rows")
     assert isinstance(under.tick(), str)
     under.now += LATER
     asked = under.tick()
@@ -150,3 +151,50 @@ def test_a_model_that_only_people_train_has_no_decision(home: Home) -> None:
     project = replace(PROJECT, models=(replace(MODEL, retraining=None),))
     keys = {spec.key.to_user_string() for spec in build_definitions(project).resolve_all_asset_specs()}
     assert DECISION not in keys and "pumps/pump_repair/checkpoint" in keys
+
+
+def test_a_yes_waits_for_no_further_delivery(sensor: Callable[[Project], Sensor]) -> None:
+    under = sensor(PROJECT)
+    assert under.decided().startswith("yes")
+    job = under.definitions.resolve_job_def("pumps_data")
+    under.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING, tags=dict(job.tags))
+    asked = under.tick()
+    assert isinstance(asked, dg.RunRequest) and asked.job_name == "pumps_pump_repair_training"
+
+
+def test_runs_of_other_code_than_the_sensors_are_not_asked_for_again_and_again(
+    sensor: Callable[[Project], Sensor],
+) -> None:
+    under = sensor(declared(new_rows=1_000))
+    asked = under.tick()
+    assert isinstance(asked, dg.RunRequest)
+    # The process of the run loads a declaration that was changed since the code server started.
+    job = build_definitions(declared(new_rows=2_000)).resolve_implicit_global_asset_job_def()
+    key = dg.AssetKey(DECISION.split("/"))
+    assert job.execute_in_process(instance=under.instance, asset_selection=[key], tags=dict(asked.tags)).success
+    assert under.tick() == "pump_repair: its runs load other code than this sensor does: reload the code location"
+
+
+def test_a_checkpoint_without_a_verdict_is_judged_once(sensor: Callable[[Project], Sensor]) -> None:
+    under = sensor(PROJECT)
+    assert materialize(under.home, PROJECT, 'key:"pumps/pump_repair/checkpoint"').success
+    assert under.decided().startswith("no: the newest checkpoint was trained on this very dataset")
+    asked = under.tick()
+    assert isinstance(asked, dg.RunRequest) and asked.job_name == "pumps_pump_repair_training"
+    assert "has no verdict yet" in asked.tags["mlops/because"]
+    under.instance.report_run_failed(under.noted(asked, dg.DagsterRunStatus.STARTED))
+    said = under.tick()
+    assert isinstance(said, str) and "its run did not end well" in said
+
+
+def test_damage_of_one_model_holds_no_other_back(sensor: Callable[[Project], Sensor]) -> None:
+    other = replace(MODEL, name="other", network=replace(MODEL.network, epochs=2))
+    both = replace(PROJECT, models=(MODEL, other))
+    under = sensor(both)
+    assert materialize(under.home, both, 'key:"pumps/other/dataset"').success
+    shutil.rmtree(Refs(under.home).read("pumps/pump_repair/checkpoint").folder)
+    asked = under.tick()
+    assert isinstance(asked, dg.RunRequest) and "pumps/other" in str(asked.run_key)
+    under.noted(asked, dg.DagsterRunStatus.FAILURE)
+    with pytest.raises(PlatformError):
+        under.tick()
