@@ -27,7 +27,7 @@ from mlops_platform.registry.assets import champion_asset, registered_model_asse
 from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.registry.events import promotion_tellers
 from mlops_platform.registry.sensors import champion_sensor
-from mlops_platform.resources.automation import PROJECT, TABLES, TRAINS, Job, automation_sensor
+from mlops_platform.resources.automation import PROJECT, TABLES, TRAINS, Job, Launch, automation_sensor
 from mlops_platform.resources.compute import ComputeResource
 from mlops_platform.resources.mlflow import MlflowResource
 from mlops_platform.resources.notifications import notifications_sensor
@@ -59,21 +59,20 @@ def build_definitions(project: Project) -> dg.Definitions:
     Returns:
         Definitions for a Dagster code location.
     """
-    assets = [*table_assets(project), *(asset for model in project.models for asset in model_assets(project, model))]
     checks = [*table_checks(project), *(check for model in project.models for check in model_checks(project, model))]
     mlflow = MlflowResource()
-    everything, data = everything_job(project), data_job(project)
-    training = {model.name: training_job(project, model) for model in project.models}
+    data, training = data_job(project), {model.name: training_job(project, model) for model in project.models}
+    jobs = [everything_job(project), data.job, *(launch.job for launch in training.values())]
     return dg.Definitions(
-        assets=assets,
+        assets=_assets(project),
         asset_checks=checks,
-        jobs=[everything, data, *training.values(), rollback_job(project)],
+        jobs=[*jobs, rollback_job(project)],
         sensors=[
             landing_sensor(project, data),
             automation_sensor(project),
             retraining_sensor(project, data, training),
             champion_sensor(project, training),
-            reaper_sensor(project, [everything, data, *training.values()], mlflow),
+            reaper_sensor(project, jobs, mlflow),
             notifications_sensor(project, TELLERS),
         ],
         resources={"stations": Stations(mlflow=mlflow), "mlflow": mlflow, "compute": ComputeResource()},
@@ -90,32 +89,41 @@ def everything_job(project: Project) -> Job:
     )
 
 
-def data_job(project: Project) -> Job:
+def data_job(project: Project) -> Launch:
     """What follows new data at once, in one run: all but training and what is about a newly trained model."""
-    trained = [key for model in project.models for key in _keys(project, model, TRAINED)]
-    return dg.define_asset_job(
+    every = [key for asset in _assets(project) for key in asset.keys]
+    trained = {key for model in project.models for key in _keys(project, model, TRAINED)}
+    keys = [key for key in every if key not in trained]
+    job = dg.define_asset_job(
         f"{project.name}_data",
-        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*trained),
+        selection=dg.AssetSelection.assets(*keys),
         description="Raw tables and what follows them at once; whether to train is decided, and not done.",
         tags={PROJECT: project.name, TABLES: project.name},
     )
+    return Launch(job, keys)
 
 
-def training_job(project: Project, model: Model) -> Job:
+def training_job(project: Project, model: Model) -> Launch:
     """Trains a model on its newest dataset, judges it, and makes it champion if it is better."""
     decided = ["retrain_decision"] if model.retraining is not None else []
-    return dg.define_asset_job(
+    keys = _keys(project, model, [*TRAINED, *FOLLOWING, *decided])
+    job = dg.define_asset_job(
         f"{project.name}_{model.name}_training",
-        selection=dg.AssetSelection.assets(*_keys(project, model, [*TRAINED, *FOLLOWING, *decided])),
+        selection=dg.AssetSelection.assets(*keys),
         description=f"Trains {model.name} on its newest dataset, judges it and promotes it if it is better.",
         tags={PROJECT: project.name, TRAINS: f"{project.name}/{model.name}"},
     )
+    return Launch(job, keys)
 
 
 TRAINED = ("checkpoint", "evaluation", "gate", "registered_model", "champion")
 """Stations that are about a newly trained model."""
 FOLLOWING = ("predictions", "monitoring")
 """Stations that a training run brings up to date for the model that is live after it."""
+
+
+def _assets(project: Project) -> list[dg.AssetsDefinition]:
+    return [*table_assets(project), *(asset for model in project.models for asset in model_assets(project, model))]
 
 
 def _keys(project: Project, model: Model, stations: Iterable[str]) -> list[dg.AssetKey]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from mlops_platform.manifest import short
-from mlops_platform.resources.automation import PROJECT, UNFINISHED, Job
+from mlops_platform.resources.automation import PROJECT, UNFINISHED, Launch
 from mlops_platform.resources.history import DECISIONS, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
@@ -15,7 +15,7 @@ _EVERY_SECONDS = 10
 _FOLLOWING = ("champion", "predictions", "monitoring", "retrain_decision")
 
 
-def champion_sensor(project: Project, jobs: Mapping[str, Job]) -> dg.SensorDefinition:
+def champion_sensor(project: Project, jobs: Mapping[str, Launch]) -> dg.SensorDefinition:
     """Asks for the champion's station, predictions and monitoring where they are of another version than the live one.
 
     A rollback or a promotion by a person writes history and alias, and materializes nothing.
@@ -27,7 +27,7 @@ def champion_sensor(project: Project, jobs: Mapping[str, Job]) -> dg.SensorDefin
 
     @dg.sensor(
         name=f"{project.name}_champion",
-        jobs=list(jobs.values()),
+        jobs=[launch.job for launch in jobs.values()],
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Follows a champion that a person moved: its station, predictions and monitoring.",
@@ -39,14 +39,9 @@ def champion_sensor(project: Project, jobs: Mapping[str, Job]) -> dg.SensorDefin
             if live is None or _at_work(context.instance, project, model):
                 continue
             names = [name for name in _FOLLOWING if name != "retrain_decision" or model.retraining is not None]
-            because = f"version {live[0]} is live now"
-            requests.append(
-                dg.RunRequest(
-                    run_key=f"live:{project.name}/{model.name}:{live[1]}", job_name=jobs[model.name].name,
-                    asset_selection=[dg.AssetKey([project.name, model.name, name]) for name in names],
-                    tags={PROJECT: project.name, "mlops/because": because},
-                )
-            )  # fmt: skip
+            tags = {PROJECT: project.name, "mlops/because": f"version {live[0]} is live now"}
+            only = [[project.name, model.name, name] for name in names]
+            requests.append(jobs[model.name].request(f"live:{project.name}/{model.name}:{live[1]}", tags, only))
         return dg.SensorResult(run_requests=requests, skip_reason=None if requests else "what is live is followed")
 
     return champion

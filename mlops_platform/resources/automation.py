@@ -1,5 +1,7 @@
 """What moves by itself, and what may move at the same time: one condition, one sensor, and the tags of runs."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -22,6 +24,31 @@ UNFINISHED = [
 ]  # fmt: skip
 """Statuses of runs that wait or are at work."""
 _EVERY_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A job as sensors launch it.
+
+    Attributes:
+        job: The job.
+        keys: Every station in it. Each request names them: Dagster's conditions see what a run is for by its selection
+            alone, and would ask again for what the run makes.
+    """
+
+    job: Job
+    keys: Sequence[dg.AssetKey]
+
+    def request(self, key: str, tags: Mapping[str, str], only: Sequence[Sequence[str]] | None = None) -> dg.RunRequest:
+        """A request for all of it, or for some stations.
+
+        Args:
+            key: By which it is made once.
+            tags: Of the run.
+            only: Asset keys; None for all.
+        """
+        chosen = list(self.keys) if only is None else [dg.AssetKey(list(path)) for path in only]
+        return dg.RunRequest(run_key=key, job_name=self.job.name, asset_selection=chosen, tags=dict(tags))
 
 
 def follows_data(*but: dg.AssetKey) -> dg.AutomationCondition:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.resources.automation import TABLES, TRAINS, UNFINISHED, Job
+from mlops_platform.resources.automation import TABLES, TRAINS, UNFINISHED, Launch
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform.retraining.standing import STATION
@@ -17,7 +17,10 @@ _EVERY_SECONDS = 5
 
 
 def retraining_sensor(
-    project: Project, decides: Job, trains: Mapping[str, Job], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    project: Project,
+    decides: Launch,
+    trains: Mapping[str, Launch],
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> dg.SensorDefinition:
     """Keeps each model's retrain decision up to date, also where only time has passed, and trains where it says yes.
 
@@ -34,7 +37,7 @@ def retraining_sensor(
 
     @dg.sensor(
         name=f"{project.name}_retraining",
-        jobs=[decides, *(trains[model.name] for model in models)],
+        jobs=[decides.job, *(trains[model.name].job for model in models)],
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks each model's retraining policy when its standing has changed, and trains on yes.",
@@ -54,18 +57,13 @@ def retraining_sensor(
             if against is not None:
                 said.append(f"{model.name}: {against}")
                 continue
-            job = decides if wanted.selection else trains[model.name]
-            requests.append(dg.RunRequest(run_key=wanted.key, job_name=job.name, tags=wanted.tags,
-                                          asset_selection=_keys(wanted.selection)))  # fmt: skip
+            launch = decides if wanted.selection else trains[model.name]
+            requests.append(launch.request(str(wanted.key), wanted.tags, wanted.selection))
         if broken and not requests:
             raise broken[0]
         return dg.SensorResult(run_requests=requests, skip_reason=None if requests else "; ".join(said))
 
     return retraining
-
-
-def _keys(selection: Sequence[Sequence[str]] | None) -> list[dg.AssetKey] | None:
-    return None if selection is None else [dg.AssetKey(list(path)) for path in selection]
 
 
 def _against(instance: dg.DagsterInstance, home: Home, project: Project, model: Model, wanted: Wanted,

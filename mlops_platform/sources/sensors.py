@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import dagster as dg
 
 from mlops_platform.manifest import digest_of
-from mlops_platform.resources.automation import Job
+from mlops_platform.resources.automation import Launch
 from mlops_platform.resources.home import Home
 from mlops_platform.sources.watch import Listing, Waiting, Watch, budget_for, listing_digest, look
 from mlops_platform.spec import Project
@@ -40,7 +40,7 @@ class _Cursor:
         return cls(**found) if found.keys() == cls.__dataclass_fields__.keys() else cls()
 
 
-def landing_sensor(project: Project, job: Job, clock: Callable[[], float] = time.time) -> dg.SensorDefinition:
+def landing_sensor(project: Project, launch: Launch, clock: Callable[[], float] = time.time) -> dg.SensorDefinition:
     """Asks for a run when files have landed that no raw table has ingested, and have stopped growing.
 
     Each tick lists names, sizes and times. A listing that is that of the tick before, with nothing left to do, ends the
@@ -49,14 +49,14 @@ def landing_sensor(project: Project, job: Job, clock: Callable[[], float] = time
 
     Args:
         project: The declaration.
-        job: What to run: it ingests, and makes what follows at once.
+        launch: What to run: it ingests, and makes what follows at once.
         clock: Seconds since the epoch.
     """
     name = f"{project.name}_landing"
 
     @dg.sensor(
         name=name,
-        job=job,
+        job=launch.job,
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Ingests new files once they are whole, and makes what follows them at once.",
@@ -75,7 +75,7 @@ def landing_sensor(project: Project, job: Job, clock: Callable[[], float] = time
         if reason:
             return dg.SensorResult(skip_reason=reason, cursor=after)
         tags = {"mlops/new_files": str(len(waiting.settled)), SETTLED: "true"}
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, tags=tags)], cursor=after)
+        return dg.SensorResult(run_requests=[launch.request(key, tags)], cursor=after)
 
     return landing
 

@@ -22,7 +22,7 @@ from mlops_platform_tests.lineage.test_kills import STATIONS, digests, kill_in, 
 
 JOB = "pumps_data"
 BY_SENSOR = {"dagster/sensor_name": "pumps_landing", reaper.PROJECT: "pumps", "mlops/settled": "true"}
-SENSOR = reaper.reaper_sensor(PROJECT, [everything_job(PROJECT), data_job(PROJECT)], MlflowResource())
+SENSOR = reaper.reaper_sensor(PROJECT, [everything_job(PROJECT), data_job(PROJECT).job], MlflowResource())
 WORKSPACE = "load_from:\n  - python_module: mlops_platform_tests.face.pumps_definitions\n"
 
 
