@@ -98,7 +98,7 @@ def _feature_table(project: Project, table: str) -> FeatureTable:
 def _asked(home: Home, project: Project, table: FeatureTable, station: str, since: str,
            until: str) -> tuple[tuple[Manifest, str], tuple[str, ...]]:  # fmt: skip
     """What the table stands for now and by which recipe, and the months asked for."""
-    from mlops_platform.features.compute import partition_names
+    from mlops_platform.features.compute import no_rows, partition_names
     from mlops_platform.features.rebuild import months_asked
     from mlops_platform.resources.refs import Refs
 
@@ -106,6 +106,8 @@ def _asked(home: Home, project: Project, table: FeatureTable, station: str, sinc
     manifest, recipe = refs.read(station).manifest, refs.recipe(station)
     raw = refs.read(f"{project.name}/raw/{table.source}").manifest
     months = partition_names(table, raw.delta.partitions)
+    if not months:
+        raise no_rows(table)
     asked = months_asked(table, months, since or ("" if until else months[0]), until)
     return (manifest, recipe.key if recipe else ""), asked
 
