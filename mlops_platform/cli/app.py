@@ -203,7 +203,9 @@ def notifications(
 @app.command(epilog="Example: mlops gc --dry-run    or: mlops gc --keep-days 90 --yes")
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be removed, and remove nothing.")] = False,
-    keep_days: Annotated[float, typer.Option(min=0, help="What was made in the last days stays in any case.")] = 30,
+    keep_days: Annotated[
+        float, typer.Option(min=0, max=36_500, help="What was made in the last days stays in any case.")
+    ] = 30,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for runs at work to end.")] = 60,
     as_json: Json = False,

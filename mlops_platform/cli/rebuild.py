@@ -27,12 +27,14 @@ class Month:
         name: ``2013-03``, or ``all``.
         rows: Rows of it now.
         before, now: Digest of its rows; None where it had none.
+        asked: Whether it was asked for; what changed since it was computed last is computed with what is asked for.
     """
 
     name: str
     rows: int
     before: str | None
     now: str | None
+    asked: bool = True
 
     @property
     def outcome(self) -> str:
@@ -96,7 +98,7 @@ def _feature_table(project: Project, table: str) -> FeatureTable:
 def _asked(home: Home, project: Project, table: FeatureTable, station: str, since: str,
            until: str) -> tuple[tuple[Manifest, str], tuple[str, ...]]:  # fmt: skip
     """What the table stands for now and by which recipe, and the months asked for."""
-    from mlops_platform.features.compute import partition_names
+    from mlops_platform.features.compute import no_rows, partition_names
     from mlops_platform.features.rebuild import months_asked
     from mlops_platform.resources.refs import Refs
 
@@ -104,13 +106,15 @@ def _asked(home: Home, project: Project, table: FeatureTable, station: str, sinc
     manifest, recipe = refs.read(station).manifest, refs.recipe(station)
     raw = refs.read(f"{project.name}/raw/{table.source}").manifest
     months = partition_names(table, raw.delta.partitions)
+    if not months:
+        raise no_rows(table)
     asked = months_asked(table, months, since or ("" if until else months[0]), until)
     return (manifest, recipe.key if recipe else ""), asked
 
 
 def _compared(home: Home, station: str, asked: tuple[str, ...],
               before: tuple[Manifest, str]) -> tuple[list[Month], bool]:  # fmt: skip
-    """Each month before and after, and whether the table was asked by another recipe than before."""
+    """Each month asked for or moved, before and after, and whether the table has another recipe than before."""
     import polars as pl
 
     from mlops_platform.resources.delta import PARTITION, DeltaDoor
@@ -119,15 +123,18 @@ def _compared(home: Home, station: str, asked: tuple[str, ...],
     refs, (had, key) = Refs(home), before
     now, recipe = refs.read(station).manifest, refs.recipe(station)
     rows = DeltaDoor(home.root / now.delta.path).scan(now.delta.version)
-    counted = rows.filter(pl.col(PARTITION).is_in(asked)).group_by(PARTITION).agg(pl.len()).collect()
-    counts: Mapping[str, int] = dict(counted.iter_rows())
     old, new = had.delta.partitions, now.delta.partitions
-    months = [Month(name=m, rows=counts.get(m, 0), before=old.get(m), now=new.get(m)) for m in asked]
+    moved = [month for month in {*old, *new} - {*asked} if old.get(month) != new.get(month)]
+    names = sorted([*asked, *moved])
+    counted = rows.filter(pl.col(PARTITION).is_in(names)).group_by(PARTITION).agg(pl.len()).collect()
+    counts: Mapping[str, int] = dict(counted.iter_rows())
+    months = [Month(name=m, rows=counts.get(m, 0), before=old.get(m), now=new.get(m), asked=m in asked) for m in names]
     return months, recipe is not None and recipe.key != key
 
 
 def _emit(table: str, months: list[Month], changed: bool, run: Run, seconds: float) -> None:
-    told = [{"month": m.name, "rows": m.rows, "outcome": m.outcome, "before": m.before, "now": m.now} for m in months]
+    told = [{"month": m.name, "rows": m.rows, "outcome": m.outcome, "before": m.before, "now": m.now,
+             "asked": m.asked} for m in months]  # fmt: skip
     emit({
         "table": table, "months": told, "equal": all(month.outcome == EQUAL for month in months),
         "recipe_changed": changed, "seconds": round(seconds, 3), "run_id": run.run_id,
@@ -136,6 +143,31 @@ def _emit(table: str, months: list[Month], changed: bool, run: Run, seconds: flo
 
 def _show(project: Project, table: str, months: list[Month], changed: bool, run: Run, seconds: float) -> None:
     shown = console()
+    shown.print(_lines(months))
+    if run.red:
+        show_end(shown, run, seconds)
+    asked = [month for month in months if month.asked]
+    different = [month.name for month in asked if month.outcome != EQUAL]
+    moved = [month.name for month in months if not month.asked]
+    counted = f"{table}: rebuilt {plural(len(asked), 'month')} in {seconds:.1f} s"
+    if not different and not moved:
+        shown.print(f"{counted}, equal bytes: no rows were written and nothing follows", style="bold")
+        return
+    said = f"different bytes: {', '.join(different)}" if different else "equal bytes"
+    shown.print(f"{counted}, {said}", style="bold red" if different else "bold")
+    if moved:
+        shown.print(f"not asked for, and written too, since what they are computed from changed: {', '.join(moved)}",
+                    style="bold red", soft_wrap=True)  # fmt: skip
+    if different:
+        cause = "its raw rows, code or declaration changed since it was computed last" if changed else (
+            "the same raw rows, code and declaration gave other features, so its function has a source of randomness"
+        )  # fmt: skip
+        shown.print(cause, soft_wrap=True)
+    follow = f"mlops materialize --select 'key:\"{project.name}/features/{table}\"+'"
+    shown.print(f"what follows has not moved; mlops materialize moves it all, or: {follow}", soft_wrap=True)
+
+
+def _lines(months: list[Month]) -> Table:
     lines = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("month", "rows", "outcome", "digest"):
         lines.add_column(name, no_wrap=True, justify="right" if name == "rows" else "left")
@@ -145,18 +177,4 @@ def _show(project: Project, table: str, months: list[Month], changed: bool, run:
         was = "" if same else f", was {short(month.before) if month.before else 'not there'}"
         now = short(month.now) if month.now else "no rows"
         lines.add_row(month.name, f"{month.rows:,}", f"[{style}]{month.outcome}[/]", f"{now}{was}")
-    shown.print(lines)
-    if run.red:
-        show_end(shown, run, seconds)
-    different = [month.name for month in months if month.outcome != EQUAL]
-    counted = f"{table}: rebuilt {plural(len(months), 'month')} in {seconds:.1f} s"
-    if not different:
-        shown.print(f"{counted}, equal bytes: no rows were written and nothing follows", style="bold")
-        return
-    shown.print(f"{counted}, different bytes: {', '.join(different)}", style="bold red")
-    cause = "its raw rows, code or declaration changed since it was computed last" if changed else (
-        "the same raw rows, code and declaration gave other features, so its function has a source of randomness"
-    )  # fmt: skip
-    shown.print(cause, soft_wrap=True)
-    follow = f"mlops materialize --select 'key:\"{project.name}/features/{table}\"+'"
-    shown.print(f"what follows has not moved; mlops materialize moves it all, or: {follow}", soft_wrap=True)
+    return lines

@@ -69,15 +69,14 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
     """
     function = resolve(model.examples.labelled)
     examples = function(raw).collect()
-    reasons = dict(
-        examples.filter(pl.col("label").is_null()).group_by("unlabelled").agg(pl.len()).sort("unlabelled").rows()
-    )
-    labelled = examples.filter(pl.col("label").is_not_null()).sort("event_timestamp", model.examples.id)
-    if labelled.is_empty():
-        raise PlatformError(required=f"labelled rows in {model.examples.source}", found=f"none; unlabelled: {reasons}",
+    newest = examples.filter(pl.col("label").is_not_null())["event_timestamp"].max()
+    if newest is None:
+        raise PlatformError(required=f"labelled rows in {model.examples.source}",
+                            found=f"none; unlabelled: {_unlabelled(examples)}",
                             remedy="land files with outcomes")  # fmt: skip
-    at = boundaries(model.split, labelled["event_timestamp"].max(), model.examples.calendar)
-    labelled, earlier_labels = labels_in_time(function, raw, labelled, at, model.examples.id)
+    at = boundaries(model.split, newest, model.examples.calendar)
+    examples, earlier_labels = labels_in_time(function, raw, examples, at, model.examples.id)
+    labelled = examples.filter(pl.col("label").is_not_null())
     columns = [*example_columns(project, model), *LABEL]
     answer, joined = _answer(model, labelled.select(columns), feast, tables, earlier)
     parts, left_out = divide(answer.rows, at)
@@ -91,7 +90,7 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
     content = {
         "rows": sum(part.height for part in parts.values()),
         "examples": examples.height,
-        "unlabelled": {str(reason): count for reason, count in reasons.items()},
+        "unlabelled": _unlabelled(examples),
         **left_out,
         "earlier_labels": earlier_labels,
         "parts": {name: {"rows": part.height, "positive_share": part["label"].mean()} for name, part in parts.items()},
@@ -105,6 +104,13 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         "categories": list(model.categories),
     }
     return Built(content=content, joined=joined, reused=labelled.height - joined)
+
+
+def _unlabelled(examples: pl.DataFrame) -> dict[str, int]:
+    """How many examples have no label, by the reason why."""
+    without = examples.filter(pl.col("label").is_null())
+    counted = without.group_by("unlabelled").agg(pl.len()).sort("unlabelled")
+    return {str(reason): count for reason, count in counted.iter_rows()}
 
 
 def _answer(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapping[str, TableRef],

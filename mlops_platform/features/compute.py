@@ -72,8 +72,10 @@ def compute_table(
         again: Partitions to compute although nothing behind them changed; those of equal rows are not written.
 
     Raises:
-        PlatformError: The function's columns are not those declared.
+        PlatformError: The function's columns are not those declared; the raw table has no rows.
     """
+    if not raw_partitions and not door.exists:
+        raise no_rows(table)
     wanted = _recipes(table, raw_partitions, code)
     had = _last_recipes(door)
     stale = sorted(name for name in wanted if wanted[name] != had.get(name))
@@ -93,6 +95,15 @@ def compute_table(
     total = door.scan().select(pl.len()).collect().item()
     return Computed(rows=total, computed=tuple(frames), kept=tuple(sorted(set(wanted) - set(frames))),
                     rebuilt=tuple(rebuilt), differing=tuple(differing))  # fmt: skip
+
+
+def no_rows(table: FeatureTable) -> PlatformError:
+    """What to say of a feature table whose raw table has no rows."""
+    return PlatformError(
+        required=f"rows in raw table {table.source}, from which {table.name} is computed",
+        found="none: all that landed is in quarantine",
+        remedy=f"see the check nothing_quarantined of {table.source}, and land files that it takes",
+    )
 
 
 def partition_names(table: FeatureTable, raw: Collection[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import TableRef
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.feast import FeastDoor
@@ -23,6 +24,9 @@ def bring_online(feast: FeastDoor, tables: Mapping[str, TableRef], digests: Mapp
     Returns:
         The time up to which each table's rows are online, ISO 8601 in UTC, their digests, and what the two stores
         answer differently for the newest row of each table.
+
+    Raises:
+        PlatformError: A table has no rows.
     """
     newest: dict[str, str] = {}
     for name, table in sorted(tables.items()):
@@ -30,6 +34,11 @@ def bring_online(feast: FeastDoor, tables: Mapping[str, TableRef], digests: Mapp
             first=pl.col("event_timestamp").min(), last=pl.col("event_timestamp").max()
         )  # fmt: skip
         first, last = times.collect().row(0)
+        if first is None:
+            raise PlatformError(
+                required=f"rows in feature table {name}, to be brought online", found="none",
+                remedy="see that its function gives rows for what its raw table holds",
+            )  # fmt: skip
         feast.materialize({name: table}, first - timedelta(seconds=1), last)
         newest[name] = last.isoformat()
     declared = {feast.project.feature_table(name): ref for name, ref in tables.items()}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.features.compute import no_rows
 from mlops_platform.spec import FeatureTable
 
 WHOLE = "all"
@@ -20,10 +21,12 @@ def months_asked(table: FeatureTable, partitions: Sequence[str], since: str, unt
             empty for none.
 
     Raises:
-        PlatformError: No month, none of the table's, or the end before the beginning.
+        PlatformError: No month, none of the table's, or the end before the beginning; or the table has no months.
     """
     if not since and not until:
         return ()
+    if not partitions:
+        raise no_rows(table)
     if partitions == [WHOLE]:
         if {since, until} - {WHOLE, ""}:
             raise _refused(f"{table.name} to be rebuilt as the one piece that it is", since, until,

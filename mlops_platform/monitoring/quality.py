@@ -40,6 +40,8 @@ SEED = 0
 """Of the draws: the same answers and labels give the same bits."""
 _DEFINED = 0.9
 """Share of the resamples in which the metric must be defined (rows of both classes were drawn)."""
+_BIASED = frozenset({"calibration_error"})
+"""Metrics that redrawn rows overstate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +81,14 @@ def judge(rows: pl.DataFrame, *, calendar: str, labelled: int, answers: int, exp
     """Judges a live model by the predictions whose labels are known.
 
     A metric of few rows is noisy, so a value below the limit is not enough: the rows are redrawn with replacement
-    (percentile bootstrap), and the model is bad only where even the favourable bound, which the true value stays on the
-    wrong side of with the given confidence, is worse than the evaluation's value by more than ``max_drop``. The
-    evaluation's value is taken as it stands.
+    (bootstrap), and the model is bad only where even the favourable bound, which the true value stays on the wrong side
+    of with the given confidence, is worse than the evaluation's value by more than ``max_drop``. The evaluation's value
+    is taken as it stands.
+
+    The bounds are quantiles of the redrawn values (percentile bootstrap), but for ``calibration_error``. That one sums
+    the sizes of gaps, so that noise only ever adds to it: the redrawn values have their noise on top of that of the
+    rows, and their quantiles lie too high by it. Its bounds are those of the basic bootstrap (Davison and Hinkley,
+    Bootstrap Methods and their Application, 1997, section 5.2), which takes that much off the rows' own value.
 
     Whole calendar days are redrawn, each with all of its rows, since the rows of one day share their luck, say the
     weather: redrawn one by one they would seem to say more than they do. That is the cluster bootstrap (Field and
@@ -114,7 +121,7 @@ def judge(rows: pl.DataFrame, *, calendar: str, labelled: int, answers: int, exp
         against = f"and all of these labels are {1 if positives else 0}"
     elif expected is None:
         against = "and no evaluation of this checkpoint tells what to expect"
-    elif (bounds := _bounds(labels, scores, day, metric, asked.confidence)) is None:
+    elif live is None or (bounds := _bounds(labels, scores, day, metric, live, asked.confidence)) is None:
         against = f"and {positives:,} of these labels are 1: too one-sided to tell how sure {metric} is"
     if bounds is None or live is None or expected is None:
         known = f"{labelled:,} of {answers:,} predictions have a known label"
@@ -156,7 +163,8 @@ def _compared(live: float, bounds: Bounds, expected: float, metric: str, asked: 
     )
 
 
-def _bounds(labels: Labels, scores: Scores, day: pl.Series, metric: str, confidence: float) -> Bounds | None:
+def _bounds(labels: Labels, scores: Scores, day: pl.Series, metric: str, live: float,
+            confidence: float) -> Bounds | None:  # fmt: skip
     """None where over a tenth of the resamples have rows of one class only."""
     measured = resampled_metric(metric, labels, scores)
     _, groups = np.unique(day.to_physical().to_numpy(), return_inverse=True)
@@ -165,8 +173,11 @@ def _bounds(labels: Labels, scores: Scores, day: pl.Series, metric: str, confide
     values = values[np.isfinite(values)]
     if len(values) < _DEFINED * RESAMPLES:
         return None
-    lower, upper = np.quantile(values, [1 - confidence, confidence])
-    return Bounds(lower=float(lower), upper=float(upper))
+    lower, upper = (float(value) for value in np.quantile(values, [1 - confidence, confidence]))
+    if metric in _BIASED:
+        # Mirrored at the rows' own value, which takes the bias off; a calibration error is never below 0.
+        return Bounds(lower=max(0.0, 2 * live - upper), upper=max(0.0, 2 * live - lower))
+    return Bounds(lower=lower, upper=upper)
 
 
 def _require_probabilities(scores: Scores) -> None:

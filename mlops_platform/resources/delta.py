@@ -141,7 +141,11 @@ class DeltaDoor:
         return TableRef(path=home.relative(self.path), version=self.version, partitions=self.digests())
 
     def unneeded(self, versions: Sequence[int]) -> list[Path]:
-        """Data files that none of these versions nor the newest one reads; nothing is deleted."""
+        """Data files that none of these versions nor the newest one reads; nothing is deleted.
+
+        Raises:
+            PlatformError: The table does not have one of these versions any more.
+        """
         return [self.path / unquote(name) for name in self._vacuum(versions, dry_run=True)]
 
     def vacuum(self, versions: Sequence[int]) -> None:
@@ -149,9 +153,32 @@ class DeltaDoor:
         self._vacuum(versions, dry_run=False)
 
     def _vacuum(self, versions: Sequence[int], *, dry_run: bool) -> list[str]:
-        # No hours of grace: they would guess at who may still write or read, which the caller knows.
-        return self._open().vacuum(retention_hours=0, dry_run=dry_run, enforce_retention_duration=False, full=True,
-                                   keep_versions=list(versions))  # fmt: skip
+        from deltalake.exceptions import DeltaError
+
+        try:
+            # No hours of grace: they would guess at who may still write or read, which the caller knows.
+            return self._open().vacuum(retention_hours=0, dry_run=dry_run, enforce_retention_duration=False, full=True,
+                                       keep_versions=list(versions))  # fmt: skip
+        except DeltaError as error:
+            lost = ", ".join(str(version) for version in versions if not self._has(version))
+            if not lost:
+                raise
+            raise PlatformError(
+                required=f"every version of table {self.path} that an artifact cites, to keep its rows",
+                found=f"no version {lost}; the newest is {self.version}",
+                remedy="restore the table's folder from a backup; if it is lost for good, remove the artifacts whose "
+                "manifest.json cites these versions. Until then nothing is removed",
+            ) from error
+
+    def _has(self, version: int) -> bool:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        try:
+            DeltaTable(str(self.path), version=version)
+        except DeltaError:
+            return False
+        return True
 
     def _open(self) -> Any:
         from deltalake import DeltaTable

@@ -48,8 +48,9 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
             now = datetime.now(UTC)
             with exclusive(home, f"{project.name}.{table.name}.raw"):
                 entries = ingest(table, resolve(table.times), files, raw, quarantine, now)
+                # While nobody else may write: the next writer's version is not what these files gave.
+                known, ref = ledger(raw), raw.ref(home)
             read_now(home.landing_memory(project.name), table.name, files)
-            known = ledger(raw)
             _log(context, table, files, entries, known)
             return Made(
                 content={
@@ -57,7 +58,7 @@ def raw_table_asset(project: Project, table: RawTable) -> dg.AssetsDefinition:
                     "quarantined": sum(entry.quarantined for entry in known),
                     "files": {entry.digest: entry.name for entry in known},
                 },
-                table=raw.ref(home),
+                table=ref,
             )
 
         digests = {digest: digest for digest in {file.digest for file in files} | before}

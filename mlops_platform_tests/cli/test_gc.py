@@ -49,3 +49,9 @@ def test_it_tells_asks_and_frees(with_garbage: Home, mlops: Callable[..., Outcom
 
 def test_an_empty_home_has_no_garbage(home: Home, mlops: Callable[..., Outcome]) -> None:
     assert "nothing to remove" in mlops("gc", "--yes").out and not (home.mlflow / "mlflow.db").exists()
+
+
+def test_more_days_than_a_calendar_has_are_refused(home: Home, mlops: Callable[..., Outcome]) -> None:
+    ended = mlops("gc", "--yes", "--keep-days", "1000000")
+    assert ended.code == 2 and "--keep-days" in ended.err and "36500" in ended.err
+    assert "nothing to remove" in mlops("gc", "--yes", "--keep-days", "36500").out

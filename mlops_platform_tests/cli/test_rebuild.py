@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from mlops_platform.resources.delta import DeltaDoor
@@ -11,6 +12,7 @@ from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform_tests.cli.conftest import Outcome
 from mlops_platform_tests.features.random_source import UNSTEADY
+from mlops_platform_tests.lineage.pumps.project import PROJECT
 from mlops_platform_tests.lineage.run import materialize
 
 TABLE = "pumps/features/pump_state"
@@ -46,6 +48,27 @@ def test_different_months_are_loud_and_say_what_moves_the_rest(
     assert Refs(pumps_copy).read("pumps/pump_repair/dataset").manifest == dataset
     found = json.loads(mlops("rebuild", "pump_state", "--from", "2024-04", "--to", "2024-04", "--json").out)
     assert not found["equal"] and not found["recipe_changed"]
+
+
+@pytest.mark.long
+def test_months_that_move_though_not_asked_for_are_told(
+    mlops: Callable[..., Outcome], pumps_copy: Home, use_home: Callable[[Path], Home]
+) -> None:
+    use_home(pumps_copy.path)
+    for number in (1, 2):
+        path = pumps_copy.landing / "readings" / "readings-2024-04.parquet"
+        warmer = pl.read_parquet(path).with_columns(pl.col("temperature") + number)
+        warmer.write_parquet(path.with_name(f"corrected-{number}.parquet"))
+        assert materialize(pumps_copy, PROJECT, 'key:"pumps/raw/readings"').success
+        if number == 1:
+            out = mlops("rebuild", "pump_state", "--from", "2024-03", "--to", "2024-03").out
+    assert "rebuilt 1 month in" in out and "nothing follows" not in out and "no rows were written" not in out
+    assert "not asked for, and written too" in out and "changed: 2024-04" in out and "has not moved" in out
+    found = json.loads(mlops("rebuild", "pump_state", "--from", "2024-03", "--to", "2024-03", "--json").out)
+    told = [(m["month"], m["rows"], m["outcome"], m["asked"]) for m in found["months"]]
+    # Each version of a reading has its row.
+    assert told == [("2024-03", 124, "equal bytes", True), ("2024-04", 360, "different bytes", False)]
+    assert not found["equal"] and found["recipe_changed"]
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,7 @@ def raw(rows: list[tuple[str, int, int, int | None]]) -> pl.LazyFrame:
 
 
 def in_time(rows: pl.LazyFrame) -> tuple[pl.DataFrame, int]:
-    labelled = newest(rows).filter(pl.col("label").is_not_null()).sort("event_timestamp", "id").collect()
-    return labels_in_time(newest, rows, labelled, AT, "id")
+    return labels_in_time(newest, rows, newest(rows).collect(), AT, "id")
 
 
 versions = st.lists(
@@ -55,14 +54,19 @@ def test_the_label_of_each_part_is_the_last_one_known_in_time(drawn: list) -> No
     for name in {row[0] for row in rows}:
         mine = sorted((row for row in rows if row[0] == name), key=lambda row: row[2])
         event, limit = mine[0][1], 11 if mine[0][1] < 10 else 21 if 11 <= mine[0][1] < 20 else 10_000
-        if mine[-1][3] is None:
-            continue  # What has no label now is counted as unlabelled, whatever it had before.
         known = [row for row in mine if row[2] < limit]
         use = known[-1] if known and known[-1][3] is not None else mine[-1]
         parts_wanted[name] = (day(event), use[3], use is not mine[-1])
     told = {name: (event, label) for name, event, label in found.select("id", "event_timestamp", "label").rows()}
     assert told == {name: (event, label) for name, (event, label, _) in parts_wanted.items()}
     assert earlier == sum(was for *_, was in parts_wanted.values()) and found["event_timestamp"].is_sorted()
+
+
+def test_a_label_withdrawn_too_late_is_learned_from_and_one_withdrawn_in_time_is_not() -> None:
+    withdrawn = [("late", 1, 12, None), ("timely", 2, 9, None), ("later", 15, 40, None), ("judged", 25, 40, None)]
+    found, earlier = in_time(raw([(name, event, event + 1, 1) for name, event, *_ in withdrawn] + withdrawn))
+    told = {"late": 1, "timely": None, "later": 1, "judged": None}
+    assert earlier == 2 and dict(found.select("id", "label").rows()) == told
 
 
 def test_without_corrections_nothing_changes_and_what_comes_late_is_purged() -> None:

@@ -121,6 +121,21 @@ def test_corrected_labels_are_learned_from_as_they_were_known_in_time(
         assert told.differing == () and told.files == manifest.files, name
 
 
+def test_withdrawn_labels_are_learned_from_as_they_were_known_in_time(pumps_copy: Home, use_home: Callable) -> None:
+    use_home(pumps_copy.path)
+    old = Refs(pumps_copy).read(DATASET).manifest
+    for month, rows in (("2024-03", True), ("2024-05", pl.col("pump") == "P1")):
+        correct(pumps_copy, "inspections", month, pl.lit(None, dtype=pl.Int64).alias("repaired"), rows=rows)
+    until_dataset(pumps_copy, PROJECT)
+    new = Refs(pumps_copy).read(DATASET).manifest
+    assert {name for name in old.files if old.files[name] == new.files[name]} == {"train.parquet", "validation.parquet"}
+    gone = old.content["parts"]["holdout"]["rows"] - new.content["parts"]["holdout"]["rows"]
+    assert gone > 0 and new.content["earlier_labels"] > 80 and new.content["examples"] == old.content["examples"]
+    # What is neither in a part nor purged: the withdrawn of May, and those of March that were known too late anyway.
+    left_out = sum(new.content["unlabelled"].values()) + new.content["purged"] + new.content["embargoed"]
+    assert new.content["rows"] == old.content["rows"] - gone == new.content["examples"] - left_out
+
+
 def test_what_is_not_comparable_is_refused(pumps_home: Path, use_home: Callable, tmp_path: Path) -> None:
     home = use_home(pumps_home)
     dataset = Refs(home).read(DATASET).manifest

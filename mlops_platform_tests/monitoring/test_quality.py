@@ -92,6 +92,23 @@ def test_the_luck_of_single_days_is_seldom_taken_for_decay() -> None:
     assert all(each.upper is not None and each.live is not None and each.upper > each.live for each in found)
 
 
+def calibrated(seed: int, *, too_high: float = 0.0) -> pl.DataFrame:
+    """Scores that are the true probabilities, or above them."""
+    random = np.random.default_rng(seed)
+    scores = random.uniform(0.05, 0.95, 500)
+    labels = (random.random(500) < np.clip(scores - too_high, 0, 1)).astype(np.int8)
+    return frame(labels, scores.astype(np.float32), np.arange(500) % 28)
+
+
+def test_perfect_calibration_is_seldom_called_bad() -> None:
+    """Noise only adds to a calibration error: bounds that are quantiles of redrawn ones call all of these 30 bad."""
+    found = [judged(calibrated(seed), 0.005, "calibration_error", max_drop=0.02) for seed in range(30)]
+    assert sum(each.bad for each in found) <= 3
+    assert all(each.lower is not None and each.live is not None and 0 <= each.lower < each.live for each in found)
+    worse = [judged(calibrated(s, too_high=0.15), 0.005, "calibration_error", max_drop=0.02) for s in range(10)]
+    assert sum(each.bad for each in worse) >= 9
+
+
 def test_days_are_drawn_whole() -> None:
     """Days of equal rows cannot differ, however they are drawn; the same rows on unequal days can."""
     one = case(100, 1.0)

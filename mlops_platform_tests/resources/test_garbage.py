@@ -225,6 +225,18 @@ def test_a_run_at_work_holds_a_collection_back_and_the_other_way_round(home: Hom
     assert there(home) == {"kept"}
 
 
+def test_a_cited_version_that_a_table_lost_stops_all_and_is_named(home: Home) -> None:
+    door = DeltaDoor(home.feature_table("p", "t"))
+    for number in range(2):
+        door.replace(pl.DataFrame({"value": [number], PARTITION: ["all"]}), ["all"], metadata={}, digests={})
+    stand(home, put(home, "kept", table=TableRef(path=home.relative(door.path), version=7, partitions={})))
+    put(home, "garbage")
+    with pytest.raises(PlatformError, match="no version 7; the newest is 1") as caught:
+        swept(home)
+    assert str(door.path) in caught.value.required and "backup" in caught.value.remedy
+    assert there(home) == {"kept", "garbage"} and door.scan(0).collect()["value"].to_list() == [0]
+
+
 def test_a_manifest_that_cannot_be_read_stops_all(home: Home) -> None:
     broken, other = put(home, "broken"), put(home, "other")
     path = home.artifacts / "thing" / broken.digest[7:] / "manifest.json"

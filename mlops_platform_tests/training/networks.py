@@ -78,3 +78,15 @@ class Crossed(Tiny):
 
     def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
         return super().forward(numeric, categories) + 0.1 * categories.sum(1)
+
+
+class Centred(Tiny):
+    """Has a normaliser of its own, whose name and shape within the network are those of the scorer's."""
+
+    def __init__(self, *, numeric: int, cardinalities: tuple[int, ...]) -> None:
+        super().__init__(numeric=numeric, cardinalities=cardinalities)
+        self.normaliser = nn.Module()
+        self.normaliser.register_parameter("mean", nn.Parameter(torch.rand(numeric // 2)))
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        return super().forward(numeric, categories) + self.normaliser.mean.sum()

@@ -129,6 +129,12 @@ def test_a_shared_table_is_taken_only_while_every_value_is_the_same(begun: Calla
         begun(encoding("Shared"), encoding("Shared", colours=("amber", "green", "red")))
 
 
+def test_a_networks_own_normaliser_is_not_mistaken_for_the_scorers(begun: Callable) -> None:
+    old, fresh, warm, _ = begun(encoding("Centred"), encoding("Centred"))
+    assert warm["network.normaliser.mean"].equal(old["network.normaliser.mean"])
+    assert warm["normaliser.mean"].equal(fresh["normaliser.mean"])
+
+
 def test_another_network_is_refused(begun: Callable) -> None:
     with pytest.raises(TrainingError, match=r"a warm start from a checkpoint of .*:Tiny"):
         begun(encoding("Shared"), encoding())

@@ -117,7 +117,8 @@ def _read(start: Start, encoding: Encoding) -> _Side:
         )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         network = _rebuilt(before)
-    tensors = {name.removeprefix(_NETWORK): value for name, value in tensors_of(weights).items()}
+    all_weights = tensors_of(weights).items()
+    tensors = {name.removeprefix(_NETWORK): value for name, value in all_weights if name.startswith(_NETWORK)}
     state = network.state_dict()
     fits = {name: value for name, value in tensors.items() if name in state and state[name].shape == value.shape}
     network.load_state_dict(fits, strict=False)
