@@ -44,13 +44,10 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         from mlops_platform.resources.delta import DeltaDoor
 
         home, history = stations.home, PromotionHistory(stations.home, project.name, model.name)
-        champion = history.live()
-        if champion is None:
+        live = _live(stations, history)
+        if live is None:
             stations.skip(context, f"no version passed the gate yet; mlops history {model.name} says why")
             return
-        version, checkpoint = str(champion.champion), str(champion.checkpoint)
-        evaluation = evaluation_of(stations.store, history.moves(), checkpoint)
-        live = Live(version=version, checkpoint=checkpoint, evaluation=evaluation)
         predictions = stations.input(f"{project.name}/{model.name}/predictions").manifest
         raw = stations.input(f"{project.name}/raw/{source}").manifest
         log = DeltaDoor(home.prediction_log(project.name, model.name))
@@ -71,20 +68,30 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
         examples = model.examples
         inputs = {"predictions": predictions.digest, "log": f"version {answered}", f"raw:{source}": raw.digest,
-                  "checkpoint": checkpoint, "version": version}  # fmt: skip
+                  "checkpoint": live.checkpoint, "version": live.version}  # fmt: skip
         yield stations.make(
             context,
             kind="monitoring_report",
             code=("mlops_platform.monitoring.report:write_report", examples.labelled),
             config={"model": model.name, "labelled": examples.labelled, "id": examples.id,
                     "calendar": examples.calendar, "metric": model.gate.metric, "monitoring": asdict(model.monitoring)},
-            inputs={**inputs, "evaluation": evaluation.manifest.digest} if evaluation else inputs,
+            inputs={**inputs, "evaluation": live.evaluation.manifest.digest} if live.evaluation else inputs,
             work=work,
             show=_show,
             track=lambda artifact: tracked_content(artifact.manifest.content),
         )  # fmt: skip
 
     return monitoring
+
+
+def _live(stations: Stations, history: PromotionHistory) -> Live | None:
+    """What is live, and the evaluation by which it came to be; None before the first champion."""
+    champion = history.live()
+    if champion is None:
+        return None
+    checkpoint = str(champion.checkpoint)
+    evaluation = evaluation_of(stations.store, history.moves(), checkpoint)
+    return Live(version=str(champion.champion), checkpoint=checkpoint, evaluation=evaluation)
 
 
 def _show(artifact: Artifact) -> dict[str, Any]:
