@@ -92,7 +92,7 @@ def test_a_month_of_labels_comes_to_the_report_of_the_champion_that_predicted_th
     result = run(spring, watched())
     assert red_checks(result) == {}
     found = report(spring)
-    content, live = found.manifest.content, PromotionHistory(spring, "pumps", "pump_repair").champion()
+    content, live = found.manifest.content, PromotionHistory(spring, "pumps", "pump_repair").live()
     assert (content["version"], content["checkpoint"]) == ("1", live.checkpoint)
     assert (content["rows"], content["positives"], content["answers"]) == (4, 2, 8)
     assert (content["days"], content["labelled"], content["bad"]) == (1, 4, False)
