@@ -36,10 +36,10 @@ system: ## what the browser test needs (Debian's Chromium), where it can be inst
 WORKERS ?= 2
 
 test: setup system ## run every test, in two workers (make test WORKERS=0: in this process)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## run the tests that take no long end-to-end run
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long and not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long and not soak"
 
 check: setup ## lint, types and import contracts
 	$(BIN)/ruff format --check .
