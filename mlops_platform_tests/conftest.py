@@ -11,6 +11,8 @@ import pytest
 
 from mlops_platform.resources.home import Home
 from mlops_platform_tests.lineage.run import failures, land, materialize
+from mlops_platform_tests.resources.receiver import SECRET as SHARED
+from mlops_platform_tests.resources.receiver import Receiver, receiving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -143,6 +145,17 @@ def _copied(source: Path, tmp_path: Path) -> Home:
     home.prepare()
     FeastDoor(home, PROJECT).apply()
     return home
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A receiver that the environment names, with the secret it shares."""
+    from mlops_platform.resources.webhook import SECRET, URL
+
+    with receiving() as receiver:
+        monkeypatch.setenv(URL, receiver.url)
+        monkeypatch.setenv(SECRET, SHARED)
+        yield receiver
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -13,9 +13,13 @@ from mlops_platform.monitoring.live import Live, evaluation_of
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import PromotionHistory
+from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import tracked_content
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
+
+if TYPE_CHECKING:
+    from mlops_platform.resources.delta import DeltaDoor
 
 
 def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
@@ -50,12 +54,7 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             return
         predictions = stations.input(f"{project.name}/{model.name}/predictions").manifest
         raw = stations.input(f"{project.name}/raw/{source}").manifest
-        log = DeltaDoor(home.prediction_log(project.name, model.name))
-        if not log.exists:
-            raise MissingArtifactError(
-                required=f"the prediction log of {model.name}", found=f"no table {home.relative(log.path)}",
-                remedy="restore it from a backup: a log that is gone is not written again",
-            )  # fmt: skip
+        log = _prediction_log(home, project, model)
         answered = log.version
 
         def work(folder: Path) -> Made:
@@ -82,6 +81,18 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         )  # fmt: skip
 
     return monitoring
+
+
+def _prediction_log(home: Home, project: Project, model: Model) -> "DeltaDoor":
+    from mlops_platform.resources.delta import DeltaDoor
+
+    log = DeltaDoor(home.prediction_log(project.name, model.name))
+    if not log.exists:
+        raise MissingArtifactError(
+            required=f"the prediction log of {model.name}", found=f"no table {home.relative(log.path)}",
+            remedy="restore it from a backup: a log that is gone is not written again",
+        )  # fmt: skip
+    return log
 
 
 def _live(stations: Stations, history: PromotionHistory) -> Live | None:

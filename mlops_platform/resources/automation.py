@@ -18,11 +18,10 @@ LAST = {"dagster/priority": "-1"}
 """Op tags of a station that nothing else in its run waits for."""
 Job = Any
 """What ``dg.define_asset_job`` gives; Dagster exports no name for it."""
-UNFINISHED = [
+_UNFINISHED = [
     dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
 ]  # fmt: skip
-"""Statuses of runs that wait or are at work."""
 _EVERY_SECONDS = 5
 
 
@@ -49,6 +48,11 @@ class Launch:
         """
         chosen = list(self.keys) if only is None else [dg.AssetKey(list(path)) for path in only]
         return dg.RunRequest(run_key=key, job_name=self.job.name, asset_selection=chosen, tags=dict(tags))
+
+
+def at_work(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
+    """Runs that wait or are at work."""
+    return instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
 
 
 def follows_data(*but: dg.AssetKey) -> dg.AutomationCondition:

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 
 from mlops_platform.errors import MissingArtifactError
-from mlops_platform.resources.artifacts import ArtifactStore
+from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 
 PARTS = ("train", "validation", "holdout")
 
@@ -37,31 +36,33 @@ def news_between(store: ArtifactStore, newer: str, earlier: str | None, id_colum
         earlier: Digest of the one trained on; None where nothing was.
         id_column: Column that identifies an example.
     """
-    now, before, gone, embargoed = _labelled(store, newer, id_column), None, False, pl.lit(False)
-    if earlier is not None:
-        try:
-            before, embargoed = _labelled(store, earlier, id_column), _embargoed(store, earlier)
-        except MissingArtifactError:
-            gone = True
-    if before is None:
-        rows = now.select(pl.len()).collect().item()
-        return News(rows=rows, span=timedelta(0), earlier_is_gone=gone)
-    newest = pl.col("event_timestamp").max()
+    now = _labelled(store.open("dataset", newer), id_column)
+    try:
+        known = store.open("dataset", earlier) if earlier is not None else None
+    except MissingArtifactError:
+        known = None
+    if known is None:
+        return News(rows=_count(now), span=timedelta(0), earlier_is_gone=earlier is not None)
+    before, newest = _labelled(known, id_column), pl.col("event_timestamp").max()
     span = now.select(newest).collect().item() - before.select(newest).collect().item()
-    fresh = now.filter(~embargoed).join(before, on=[id_column, "label"], how="anti", nulls_equal=True)
-    return News(rows=fresh.select(pl.len()).collect().item(), span=max(span, timedelta(0)))
+    fresh = now.filter(~_embargoed(known)).join(before, on=[id_column, "label"], how="anti", nulls_equal=True)
+    return News(rows=_count(fresh), span=max(span, timedelta(0)))
 
 
-def _embargoed(store: ArtifactStore, digest: str) -> pl.Expr:
-    at = store.open("dataset", digest).manifest.content["boundaries"]
-    when = {name: pl.lit(datetime.fromisoformat(value)) for name, value in at.items()}
+def _count(rows: pl.LazyFrame) -> int:
+    return int(rows.select(pl.len()).collect().item())
+
+
+def _embargoed(dataset: Artifact) -> pl.Expr:
+    when = {
+        name: pl.lit(datetime.fromisoformat(value)) for name, value in dataset.manifest.content["boundaries"].items()
+    }
     event = pl.col("event_timestamp")
     return event.is_between(when["train_end"], when["validation_start"], closed="left") | event.is_between(
         when["validation_end"], when["holdout_start"], closed="left"
     )
 
 
-def _labelled(store: ArtifactStore, digest: str, id_column: str) -> pl.LazyFrame:
-    dataset = store.open("dataset", digest)
-    files: list[Path] = [dataset.file(f"{part}.parquet") for part in PARTS]
+def _labelled(dataset: Artifact, id_column: str) -> pl.LazyFrame:
+    files = [dataset.file(f"{part}.parquet") for part in PARTS]
     return pl.concat([pl.scan_parquet(file).select(id_column, "label", "event_timestamp") for file in files])

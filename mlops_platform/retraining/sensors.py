@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.resources.automation import TABLES, TRAINS, UNFINISHED, Launch
+from mlops_platform.resources.automation import TABLES, TRAINS, Launch, at_work
 from mlops_platform.resources.home import Home
-from mlops_platform.resources.refs import Refs
 from mlops_platform.retraining.standing import STATION
 from mlops_platform.retraining.wanted import STANDING, Wanted, wanted_run
 from mlops_platform.spec import Model, Project
@@ -44,11 +43,11 @@ def retraining_sensor(
     )
     def retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         home, requests, said, broken = Home.from_environment(), [], list[str](), list[PlatformError]()
-        at_work = context.instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
+        runs = at_work(context.instance)
         for model in models:
             try:
                 wanted = wanted_run(home, project, model, clock())
-                against = _against(context.instance, home, project, model, wanted, at_work)
+                against = _against(context.instance, project, model, wanted, runs)
             except PlatformError as error:
                 # One model's damage holds no other back; the tick is red once they are served.
                 context.log.error(f"{model.name}: {error}")
@@ -66,18 +65,16 @@ def retraining_sensor(
     return retraining
 
 
-def _against(instance: dg.DagsterInstance, home: Home, project: Project, model: Model, wanted: Wanted,
-             at_work: Sequence[dg.DagsterRun]) -> str | None:  # fmt: skip
+def _against(instance: dg.DagsterInstance, project: Project, model: Model, wanted: Wanted,
+             runs: Sequence[dg.DagsterRun]) -> str | None:  # fmt: skip
     """Why nothing is asked for a model now; None where its run is."""
-    story = Refs(home).story(f"{project.name}/{model.name}/{STATION}")
-    decided = story.last.run_id if story else ""
-    for run in at_work:
+    for run in runs:
         # A run that has made the decision, and goes on with other things, is past it.
-        if run.run_id != decided and _concerns(run, project, model, trains=wanted.trains):
+        if run.run_id != wanted.decided_by and _concerns(run, project, model, trains=wanted.trains):
             return f"run {run.run_id[:8]} is at work"
     if wanted.key is None:
         return wanted.because
-    if _saw_another(instance, decided, wanted):
+    if _saw_another(instance, wanted):
         return "its runs load other code than this sensor does: reload the code location"
     if instance.get_runs(filters=dg.RunsFilter(tags={"dagster/run_key": wanted.key}), limit=1):
         return f"{wanted.key} was asked for, and its run did not end well"
@@ -96,7 +93,8 @@ def _concerns(run: dg.DagsterRun, project: Project, model: Model, *, trains: boo
     return whole and not (trains and run.job_name == f"{project.name}_data")
 
 
-def _saw_another(instance: dg.DagsterInstance, decided: str, wanted: Wanted) -> bool:
+def _saw_another(instance: dg.DagsterInstance, wanted: Wanted) -> bool:
     """Whether the run that decided last was asked for this very standing and saw another: asking again is no use."""
-    run = instance.get_run_by_id(decided) if decided and STANDING in wanted.tags else None
+    asks = wanted.decided_by and STANDING in wanted.tags
+    run = instance.get_run_by_id(wanted.decided_by) if asks else None
     return run is not None and run.tags.get(STANDING) == wanted.tags[STANDING]

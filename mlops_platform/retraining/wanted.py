@@ -24,12 +24,14 @@ class Wanted:
 
     Attributes:
         because: Why, or why it needs none.
+        decided_by: Id of the run that asked for the decision last; empty where none did.
         key: Of the request; None where no run is needed.
         tags: Of the run.
         selection: Asset keys of the decision where it has to be asked for; None for the whole training job.
     """
 
     because: str
+    decided_by: str = ""
     key: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     selection: Sequence[Sequence[str]] | None = None
@@ -57,22 +59,22 @@ def wanted_run(home: Home, project: Project, model: Model, now: datetime) -> Wan
     station = f"{project.name}/{model.name}/{STATION}"
     recipe, _ = recipe_of(station, code=CODE, **recipe_parts(model, found))
     decision, story = refs.find(station), refs.story(station)
-    at = story.last.at if story else ""
+    at, by = (story.last.at, story.last.run_id) if story else ("", "")
     if decision is None or story is None or story.last.recipe != recipe.key:
         because, seen = "the model's standing has changed", short(recipe.key)
         tags = {PROJECT: project.name, STANDING: seen, "mlops/because": because}
-        return Wanted(because=because, key=f"decide:{station}:{seen}:{at}", tags=tags,
+        return Wanted(because=because, decided_by=by, key=f"decide:{station}:{seen}:{at}", tags=tags,
                       selection=[[project.name, model.name, STATION]])  # fmt: skip
     reason, digest = str(decision.manifest.content["reason"]), short(decision.manifest.digest)
     tags = {PROJECT: project.name, TRAINS: f"{project.name}/{model.name}"}
     if decision.manifest.content["retrain"]:
         tags |= {"mlops/because": reason, "mlops/decision": digest}
-        return Wanted(because=reason, key=f"retrain:{station}:{digest}:{at}", tags=tags)
+        return Wanted(because=reason, decided_by=by, key=f"retrain:{station}:{digest}:{at}", tags=tags)
     if (missing := _unjudged(home, project, model, found)) is not None:
         because = f"checkpoint {missing} has no verdict yet"
         key = f"judge:{station}:{missing}:{short(found.dataset.manifest.digest)}"
-        return Wanted(because=because, key=key, tags={**tags, "mlops/because": because})
-    return Wanted(because=reason)
+        return Wanted(because=because, decided_by=by, key=key, tags={**tags, "mlops/because": because})
+    return Wanted(because=reason, decided_by=by)
 
 
 def _unjudged(home: Home, project: Project, model: Model, found: Standing) -> str | None:

@@ -16,14 +16,19 @@ from mlops_platform.resources.source_code import closure
 from mlops_platform.resources.station import Made, Stations, table_schema
 from mlops_platform.spec import Model, Project
 
+_WORK = (
+    "mlops_platform.serving.batch:next_day",
+    "mlops_platform.serving.batch:upcoming",
+    "mlops_platform.serving.batch:predict",
+    "mlops_platform.serving.batch:log_predictions",
+)
+
 
 def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     """The champion's answers for the next day."""
     tables = list(project.feature_columns(model))
     sources = [model.examples.source, model.examples.upcoming_source]
-    code = ("mlops_platform.serving.batch:next_day", "mlops_platform.serving.batch:upcoming",
-            "mlops_platform.serving.batch:predict", "mlops_platform.serving.batch:log_predictions",
-            model.examples.upcoming)  # fmt: skip
+    code = (*_WORK, model.examples.upcoming)
 
     @dg.asset(
         key=[project.name, model.name, "predictions"],

@@ -77,15 +77,6 @@ def _digest(folder: Folder, name: str) -> str | None:
         return None
 
 
-def landed_files(path: "Path | UPath") -> list[LandedFile]:
-    """All finished files of one raw table, as ``found_files`` gives them.
-
-    Raises:
-        IngestError: The folder has no file at all.
-    """
-    return require_files(path, found_files(path))
-
-
 def require_files(path: "Path | UPath", files: list[LandedFile]) -> list[LandedFile]:
     """The files given.
 

@@ -1,27 +1,19 @@
 """``mlops notifications`` lists what happened and delivers it by hand; ``mlops doctor`` sees the address."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mlops_platform.resources.home import Home
-from mlops_platform.resources.webhook import SECRET, URL
+from mlops_platform.resources.webhook import URL
 from mlops_platform_tests.cli.conftest import Outcome
 from mlops_platform_tests.resources.receiver import SECRET as SHARED
-from mlops_platform_tests.resources.receiver import Receiver, receiving
+from mlops_platform_tests.resources.receiver import Receiver
 
 Use = Callable[[Path], Home]
 Call = Callable[..., Outcome]
-
-
-@pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    with receiving() as receiver:
-        monkeypatch.setenv(URL, receiver.url)
-        monkeypatch.setenv(SECRET, SHARED)
-        yield receiver
 
 
 def test_it_lists_without_posting_and_delivers_when_asked(

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,14 +24,13 @@ from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor
 from mlops_platform.resources.notifications import notifications_sensor
 from mlops_platform.resources.outbox import Outbox
-from mlops_platform.resources.webhook import SECRET, URL
+from mlops_platform.resources.webhook import URL
 from mlops_platform.spec import Project
 from mlops_platform_tests.face.live import HOST, free_port, program
 from mlops_platform_tests.lineage.pumps.project import PROJECT
 from mlops_platform_tests.lineage.pumps.variants import BETTER, trained
 from mlops_platform_tests.lineage.run import materialize
-from mlops_platform_tests.resources.receiver import SECRET as SHARED
-from mlops_platform_tests.resources.receiver import Receiver, receiving
+from mlops_platform_tests.resources.receiver import Receiver
 from mlops_platform_tests.resources.test_reaper import WORKSPACE, begun, killed_process
 
 Use = Callable[[Path], Home]
@@ -68,14 +67,6 @@ class Told:
             records = instance.fetch_observations(dg.AssetKey(asset.split("/")), limit=20).records
         observations = [record.asset_observation for record in reversed(records)]
         return [(str(o.metadata["event"].value), str(o.metadata["notification"].value)) for o in observations if o]
-
-
-@pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    with receiving() as receiver:
-        monkeypatch.setenv(URL, receiver.url)
-        monkeypatch.setenv(SECRET, SHARED)
-        yield receiver
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlops_platform.errors import IngestError
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.sources.ingest import LedgerEntry, ingest, ledger
-from mlops_platform.sources.landing import landed_files
+from mlops_platform.sources.landing import found_files, require_files
 from mlops_platform.spec import Column, RawTable
 
 _AT = datetime(2024, 3, 1, 6, tzinfo=UTC)
@@ -47,7 +47,7 @@ class Place:
         times = lambda rows: rows.with_columns(  # noqa: E731
             event_timestamp=pl.col("at"), known_timestamp=pl.col("at") + timedelta(minutes=10)
         )
-        done = ingest(_TABLE, times, landed_files(self.landing), self.raw, self.quarantine, _NOW)
+        done = ingest(_TABLE, times, found_files(self.landing), self.raw, self.quarantine, _NOW)
         self.require_nothing_lost()
         return done
 
@@ -178,7 +178,7 @@ def test_unfinished_and_hidden_files_wait(place: Place) -> None:
 
 def test_an_empty_landing_says_what_to_do(place: Place) -> None:
     with pytest.raises(IngestError, match="mlops land"):
-        landed_files(place.landing)
+        require_files(place.landing, found_files(place.landing))
 
 
 def test_a_file_of_no_rows_is_done_and_nothing_more(place: Place) -> None:
@@ -274,7 +274,7 @@ def test_no_row_is_ever_lost(tmp_path_factory: pytest.TempPathFactory, files: li
         )
         place.land(f"f{number}.parquet", frame)
         place.ingest()
-    distinct = {f.digest for f in landed_files(place.landing)}
+    distinct = {f.digest for f in found_files(place.landing)}
     assert {e.digest for e in ledger(place.raw)} == distinct
     known = place.rows().group_by("car", "at").agg(pl.col("known_timestamp").n_unique() <= pl.len())
     assert known["known_timestamp"].all()
