@@ -5,9 +5,11 @@ modules are named by string, ``package.module:name``, so that loading a declarat
 code behind a station can be hashed without importing it.
 """
 
+from mlops_platform.spec.compute import Compute, Saving
 from mlops_platform.spec.fields import duration
-from mlops_platform.spec.model import LOWER_IS_BETTER, METRICS, Compute, Examples, Gate, Model, Network, Split
+from mlops_platform.spec.model import LOWER_IS_BETTER, METRICS, Examples, Gate, Model, Split
 from mlops_platform.spec.monitoring import Monitoring
+from mlops_platform.spec.network import Network
 from mlops_platform.spec.project import Project
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import DTYPES, Column, FeatureTable, RawTable, columns
@@ -27,6 +29,7 @@ __all__ = [
     "Project",
     "RawTable",
     "Retraining",
+    "Saving",
     "Split",
     "columns",
     "duration",

@@ -8,8 +8,11 @@ from pathlib import Path
 from mlops_platform.errors import SpecError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_DURATION = re.compile(r"(\d+)(mo|d|h|m)")
-_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "mo": timedelta(days=31)}
+_DURATION = re.compile(r"(\d+)(mo|d|h|m|s)")
+_UNITS = {
+    "s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1),
+    "mo": timedelta(days=31),
+}  # fmt: skip
 
 
 def require(ok: bool, name: str, value: object, required: str, remedy: str) -> None:
@@ -30,13 +33,13 @@ def require_name(name: str, value: str) -> None:
 
 
 def duration(text: str, *, name: str = "duration") -> timedelta:
-    """Reads ``90m``, ``24h``, ``14d`` or ``1mo`` (at most 31 days) as a span of time.
+    """Reads ``30s``, ``90m``, ``24h``, ``14d`` or ``1mo`` (at most 31 days) as a span of time.
 
     Raises:
         SpecError: The text is no such duration, or is zero.
     """
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    remedy = 'write a whole number and a unit: "90m", "24h", "14d" or "1mo"'
+    remedy = 'write a whole number and a unit: "30s", "90m", "24h", "14d" or "1mo"'
     require(match is not None, name, text, "a duration", remedy)
     assert match is not None
     require(int(match[1]) > 0, name, text, "a duration longer than zero", remedy)

@@ -1,16 +1,18 @@
-"""Declaration of a model: its examples, split, network, compute, gate and monitoring."""
+"""Declaration of a model: its examples, split and gate, and what is declared of it elsewhere here."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
 
+from mlops_platform.spec.compute import Compute, Saving
 from mlops_platform.spec.fields import duration, require, require_name, require_reference
 from mlops_platform.spec.monitoring import Monitoring
+from mlops_platform.spec.network import Network
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import Column
 
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error")
-_ON_ANY_NEW_ROW, _USUAL_MONITORING = Retraining(), Monitoring()
+_ON_ANY_NEW_ROW, _USUAL_COMPUTE, _USUAL_MONITORING = Retraining(), Compute(), Monitoring()
+_USUAL_SAVING = Saving()
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
 
 
@@ -59,72 +61,6 @@ class Split:
             duration(getattr(self, name), name=f"Split.{name}")
         for name in ("validation", "embargo"):
             require("mo" not in getattr(self, name), f"Split.{name}", getattr(self, name), "days or hours", "write 31d")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """The network and how it is trained.
-
-    Attributes:
-        module: Reference to a plain ``nn.Module`` class, called with ``numeric`` (width), ``cardinalities`` and
-            ``parameters``; its ``forward(numeric, categories)`` returns one logit a row.
-        parameters: Further keyword arguments of the module.
-        epochs, batch_size, learning_rate, weight_decay, seed: The recipe; the number of steps is constant.
-        warm_start: Whether training begins with what the live champion's weights hold that this network can take,
-            instead of fresh weights; where none is live, with fresh ones.
-    """
-
-    module: str
-    parameters: Mapping[str, float | int | str | bool] = field(default_factory=dict)
-    epochs: int = 8
-    batch_size: int = 1024
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    seed: int = 0
-    warm_start: bool = False
-
-    def __post_init__(self) -> None:
-        require_reference("Network.module", self.module)
-        for name in ("epochs", "batch_size", "learning_rate"):
-            value = getattr(self, name)
-            require(value > 0, f"Network.{name}", value, "a number above zero", "raise it")
-        # Whatever else counts as true would be another recipe for the same work.
-        yes_or_no = isinstance(self.warm_start, bool)
-        require(yes_or_no, "Network.warm_start", self.warm_start, "True or False", "write True for a warm start")
-
-    def recipe(self) -> dict[str, Any]:
-        """The declaration as recipes hold it: ``warm_start`` only where it is asked for, so that others keep theirs."""
-        told = asdict(self)
-        if not self.warm_start:
-            del told["warm_start"]
-        return told
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compute:
-    """Where a model trains.
-
-    Attributes:
-        accelerator: ``auto``, ``cpu`` or ``cuda``.
-        devices: How many devices.
-        precision: Lightning's name of the numeric precision.
-        threads: CPU threads of the trainer; part of what decides its bits.
-        launcher: Name of the launcher that starts the training program.
-        pool: Dagster pool that bounds how many train at once.
-    """
-
-    accelerator: Literal["auto", "cpu", "cuda"] = "cpu"
-    devices: int = 1
-    precision: str = "32-true"
-    threads: int = 2
-    launcher: Literal["local"] = "local"
-    pool: str = "training"
-
-    def __post_init__(self) -> None:
-        choices = ("auto", "cpu", "cuda")
-        require(self.accelerator in choices, "Compute.accelerator", self.accelerator, f"one of {choices}", "choose one")
-        require(self.devices > 0, "Compute.devices", self.devices, "at least one device", "raise it")
-        require(self.threads > 0, "Compute.threads", self.threads, "at least one thread", "raise it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +127,7 @@ class Model:
         categories: Columns among keys, context and features that are categories; each gets an embedding.
         carried: Further columns that the examples bring, for slices only; the network never sees them.
         slices: Columns by whose values its evaluation is divided.
-        split, network, compute, gate, monitoring: See their classes.
+        split, network, compute, saving, gate, monitoring: See their classes.
         retraining: When it is trained again by itself; None: only when a person asks.
     """
 
@@ -205,7 +141,8 @@ class Model:
     carried: tuple[Column, ...] = ()
     slices: tuple[str, ...] = ()
     split: Split = Split()
-    compute: Compute = Compute()
+    compute: Compute = _USUAL_COMPUTE
+    saving: Saving = _USUAL_SAVING
     gate: Gate = Gate()
     monitoring: Monitoring = _USUAL_MONITORING
     retraining: Retraining | None = _ON_ANY_NEW_ROW

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlops_platform.manifest import canonical_json
-from mlops_platform.spec import Network
+from mlops_platform.spec import Network, Saving
 
 TRAIN = "train.parquet"
 VALIDATION = "validation.parquet"
 LABEL = "label"
+_USUAL_SAVING = Saving()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +20,20 @@ class Device:
 
     Attributes:
         accelerator: Of Lightning: ``cpu`` or ``cuda``.
-        devices: How many of them.
+        devices: How many of them on each node, each with a process.
+        nodes: How many machines.
         precision: Lightning's name of the numeric precision.
-        threads: CPU threads.
+        strategy: How several processes share the work: ``ddp`` or ``fsdp2``.
+        compile: Whether the network is compiled.
+        threads: CPU threads of each process.
     """
 
     accelerator: Literal["cpu", "cuda"] = "cpu"
     devices: int = 1
+    nodes: int = 1
     precision: str = "32-true"
+    strategy: Literal["ddp", "fsdp2"] = "ddp"
+    compile: bool = False
     threads: int = 1
 
 
@@ -55,6 +62,8 @@ class Job:
         network: The network and its recipe.
         device: What it runs on.
         start: The checkpoint to begin from; None for fresh weights.
+        saves: Folder in which this very training is saved on the way and from which it resumes; None for neither.
+        saving: How often, and how many are kept.
     """
 
     train: Path
@@ -65,6 +74,8 @@ class Job:
     network: Network
     device: Device = Device()
     start: Start | None = None
+    saves: Path | None = None
+    saving: Saving = _USUAL_SAVING
 
     def write(self, path: Path) -> Path:
         """Writes the job where the program will read it."""
@@ -81,4 +92,5 @@ class Job:
             numeric=tuple(raw["numeric"]), categories=tuple(raw["categories"]),
             network=Network(**raw["network"]), device=Device(**raw["device"]),
             start=Start(folder=Path(start["folder"]), digest=start["digest"]) if start else None,
+            saves=Path(raw["saves"]) if raw["saves"] else None, saving=Saving(**raw["saving"]),
         )  # fmt: skip

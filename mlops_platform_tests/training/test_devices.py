@@ -140,7 +140,7 @@ def test_the_driver_tool_is_asked_for_gpus(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert devices.gpus() == {"0": "NVIDIA H100", "1": "NVIDIA H100"}
-    got = ComputeResource(devices=2).resolve(Compute(accelerator="auto"))
+    got = ComputeResource(devices=2, launcher="torchrun").resolve(Compute(accelerator="auto"))
     assert got.software["device"] == "2 cuda NVIDIA H100"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert devices.gpus() == {"1": "NVIDIA H100"}
