@@ -11,7 +11,7 @@ import dagster as dg
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.ahead import importing
 from mlops_platform.resources.devices import cpus, device_class, gpus, lease
-from mlops_platform.resources.launchers import launcher
+from mlops_platform.resources.launchers import Launch, launcher
 from mlops_platform.spec import Compute
 
 # The run is recorded in MLflow, and its verdict is reached with the others.
@@ -112,24 +112,28 @@ class ComputeResource(dg.ConfigurableResource):
             TrainingError: The program did not finish.
             PlatformError: No device became free in time.
         """
+        chosen = launcher(compute.launcher)
         on_cpu = compute.accelerator == "cpu"
-        candidates = cpus() if on_cpu else list(gpus())
         count = compute.threads if on_cpu else compute.devices
+        asked = Launch(job=job, accelerator=compute.accelerator, devices=compute.devices, threads=compute.threads,
+                       env=_environment(compute))  # fmt: skip
+        if not chosen.near:
+            return chosen.launch(context, asked)
         with lease(
-            leases, compute.accelerator, candidates, count, wait_seconds=self.lease_wait_seconds,
+            leases, compute.accelerator, cpus() if on_cpu else list(gpus()), count,
+            wait_seconds=self.lease_wait_seconds,
             waiting=lambda holders: context.log.info(f"waiting for {count} {compute.accelerator}: {holders}"),
         ) as held:  # fmt: skip
-            chosen = ",".join(held.indices)
-            context.log.info(f"training on {compute.device_class}, {compute.accelerator} {chosen}")
-            env = _environment(compute, "" if on_cpu else chosen)
+            indices = ",".join(held.indices)
+            context.log.info(f"training on {compute.device_class}, {compute.accelerator} {indices}")
+            env = {**asked.env, "CUDA_VISIBLE_DEVICES": "" if on_cpu else indices}
             with importing(*_COMES_NEXT):
-                return launcher(compute.launcher).launch(context, job, env, held.handles)
+                return chosen.launch(context, dataclasses.replace(asked, env=env, hold=held.handles))
 
 
-def _environment(compute: ResolvedCompute, visible: str) -> dict[str, str]:
+def _environment(compute: ResolvedCompute) -> dict[str, str]:
     threads = str(compute.threads)
     return {
-        "CUDA_VISIBLE_DEVICES": visible,
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
