@@ -75,7 +75,7 @@ class Scorer:
             frame: N rows with the columns of the encoding; values never seen in training are allowed.
 
         Returns:
-            float32 [N], each between 0 and 1.
+            float32 [N], each between 0 and 1; of a forecast [N, H], in the label's unit.
 
         Raises:
             InputError: A column is missing or of another type than in training.
@@ -83,9 +83,10 @@ class Scorer:
         return self.score_encoded(*self.encode(frame))
 
     def score_encoded(self, numeric: np.ndarray, categories: np.ndarray) -> np.ndarray:
-        """Scores float32 [N] of inputs that ``encode`` gave."""
+        """Scores float32 [N] or [N, H] of inputs that ``encode`` gave."""
         if len(numeric) == 0:
-            return np.empty(0, dtype=np.float32)
+            _, *steps = self._session.get_outputs()[0].shape
+            return np.empty((0, *steps), dtype=np.float32)
         (scores,) = self._session.run(["score"], {"numeric": numeric, "categories": categories})
         return scores
 

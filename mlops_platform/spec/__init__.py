@@ -7,21 +7,24 @@ code behind a station can be hashed without importing it.
 
 from mlops_platform.spec.compute import Compute, Saving
 from mlops_platform.spec.fields import duration
-from mlops_platform.spec.model import LOWER_IS_BETTER, METRICS, Examples, Gate, Model, Split
+from mlops_platform.spec.model import Examples, Gate, Model, Split
 from mlops_platform.spec.monitoring import Monitoring
 from mlops_platform.spec.network import Network
 from mlops_platform.spec.project import Project
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import DTYPES, Column, FeatureTable, RawTable, columns
+from mlops_platform.spec.task import LOWER_IS_BETTER, METRICS, Binary, Forecast, Task, task_of
 
 __all__ = [
     "DTYPES",
     "LOWER_IS_BETTER",
     "METRICS",
+    "Binary",
     "Column",
     "Compute",
     "Examples",
     "FeatureTable",
+    "Forecast",
     "Gate",
     "Model",
     "Monitoring",
@@ -31,6 +34,8 @@ __all__ = [
     "Retraining",
     "Saving",
     "Split",
+    "Task",
     "columns",
     "duration",
+    "task_of",
 ]

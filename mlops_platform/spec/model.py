@@ -1,7 +1,7 @@
 """Declaration of a model: its examples, split and gate, and what is declared of it elsewhere here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlops_platform.spec.compute import Compute, Saving
 from mlops_platform.spec.fields import duration, require, require_name, require_reference
@@ -9,11 +9,11 @@ from mlops_platform.spec.monitoring import Monitoring
 from mlops_platform.spec.network import Network
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import Column
+from mlops_platform.spec.task import Binary, Forecast, Task
 
-METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error")
 _ON_ANY_NEW_ROW, _USUAL_COMPUTE, _USUAL_MONITORING = Retraining(), Compute(), Monitoring()
-_USUAL_SAVING = Saving()
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
+_USUAL_SAVING, _BINARY = Saving(), Binary()
+_METRICS = (*Binary.deciding, *Forecast.deciding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,9 @@ class Examples:
     Attributes:
         source: Raw table of the labelled rows.
         labelled: Function of it: ``id``, entity keys, ``event_timestamp`` (the prediction time), context columns,
-            ``label`` (0, 1 or null), ``label_known_timestamp``, ``unlabelled`` (the reason for a null label).
+            ``label`` (0, 1 or null), ``label_known_timestamp``, ``unlabelled`` (the reason for a null label). The label
+            of a forecast is an array of Float32, an element for each step and null where that one has nothing to tell;
+            its known timestamp is when all of it is known.
         upcoming_source: Raw table of what is to be predicted.
         upcoming: Function of it: the same columns without the three of the label.
         id: Column that identifies an example.
@@ -68,8 +70,9 @@ class Gate:
     """When a challenger becomes champion.
 
     Attributes:
-        metric: The metric that decides, one of ``METRICS``.
-        baseline_margin: By how much it must beat the logistic regression.
+        metric: The metric that decides, one of the task's ``deciding``; a model whose gate is wholly the usual one
+            gets the task's own.
+        baseline_margin: By how much it must beat the logistic regression, or the better baseline of a forecast.
         champion_margin: By how much the lower confidence bound of its paired difference from the champion must
             exceed zero.
         confidence: Of that bound, and of those of the slices.
@@ -77,7 +80,7 @@ class Gate:
         slice_margins: Margin by slice column: in no value of it may the lower confidence bound of the paired
             difference show the challenger worse than the champion by more.
         slice_rows: A value of fewer rows, or whose labels are of one class, is listed and not judged.
-        max_calibration_error: Highest expected calibration error allowed.
+        max_calibration_error: Highest expected calibration error allowed, where scores are probabilities.
         max_megabytes: Largest exported program allowed, in millions of bytes; None for any.
         max_milliseconds: Longest median time to score one row, as measured by the evaluation; None for any.
         require_approval: Whether a challenger that passes waits for a person: ``mlops promote``.
@@ -96,7 +99,7 @@ class Gate:
     require_approval: bool = False
 
     def __post_init__(self) -> None:
-        require(self.metric in METRICS, "Gate.metric", self.metric, f"one of {', '.join(METRICS)}", "choose one")
+        require(self.metric in _METRICS, "Gate.metric", self.metric, f"one of {', '.join(_METRICS)}", "choose one")
         inside = 0.5 < self.confidence < 1
         require(inside, "Gate.confidence", self.confidence, "above 0.5 and below 1", "0.95 is usual")
         require(self.resamples >= 100, "Gate.resamples", self.resamples, "at least 100", "500 is usual")
@@ -114,12 +117,16 @@ class Gate:
             )
 
 
+_USUAL_GATE = Gate()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A model: what it predicts, from what, with which network, and when it is good enough.
 
     Attributes:
         name: Its name, in asset keys and in the registry.
+        task: What it answers.
         examples: The rows it learns from and answers.
         feature_service: Feast feature service that serves its features.
         features: Feature tables it reads, each ``table`` (all columns) or ``table:column``.
@@ -137,13 +144,14 @@ class Model:
     features: tuple[str, ...]
     categories: tuple[str, ...]
     network: Network
+    task: Task = _BINARY
     context: tuple[Column, ...] = ()
     carried: tuple[Column, ...] = ()
     slices: tuple[str, ...] = ()
     split: Split = Split()
     compute: Compute = _USUAL_COMPUTE
     saving: Saving = _USUAL_SAVING
-    gate: Gate = Gate()
+    gate: Gate = _USUAL_GATE
     monitoring: Monitoring = _USUAL_MONITORING
     retraining: Retraining | None = _ON_ANY_NEW_ROW
     description: str = ""
@@ -151,3 +159,7 @@ class Model:
     def __post_init__(self) -> None:
         require_name("Model.name", self.name)
         require(bool(self.features), f"Model({self.name}).features", self.features, "a feature table", "name one")
+        if self.gate == _USUAL_GATE:
+            object.__setattr__(self, "gate", replace(self.gate, metric=self.task.metric))
+        where, known = f"Model({self.name}).gate.metric", ", ".join(self.task.deciding)
+        require(self.gate.metric in self.task.deciding, where, self.gate.metric, f"one of {known}", "choose one")

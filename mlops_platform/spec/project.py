@@ -122,6 +122,10 @@ class Project:
                     "a key, context, carried or feature column (table__column)",
                     "name one that the dataset has",
                 )
+        for column in model.task.columns:
+            known = {*self.entity_keys(model), *names}
+            require(column in known, f"{where}.task", column, "a key, context, carried or feature column "
+                    "(table__column)", "name one that the dataset has")  # fmt: skip
         for column in model.gate.slice_margins:
             require(column in model.slices, f"{where}.gate.slice_margins", column,
                     f"one of its slices: {', '.join(model.slices) or 'none declared'}", "add it to slices")  # fmt: skip

@@ -56,7 +56,8 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         numeric = project.numeric_columns(model)
         software = {**resolved.software, "onnxscript": importlib.metadata.version("onnxscript")}
         code: tuple[str, ...] = (WORK, model.network.module)
-        config = {"network": model.network.recipe(), "numeric": list(numeric), "categories": list(model.categories)}
+        config = {"network": model.network.recipe(), "numeric": list(numeric), "categories": list(model.categories),
+                  **model.task.recipe()}  # fmt: skip
         inputs = {"dataset": source.manifest.digest}
         if model.network.warm_start:
             code = (*code, START)
@@ -97,7 +98,7 @@ def _job(model: Model, numeric: tuple[str, ...], dataset: Artifact, output: Path
          start: Artifact | None) -> Job:  # fmt: skip
     return Job(
         train=dataset.file(TRAIN), validation=dataset.file(VALIDATION), output=output, numeric=numeric,
-        categories=model.categories, network=model.network,
+        categories=model.categories, network=model.network, task=model.task,
         device=Device(accelerator=compute.accelerator, devices=compute.devices, precision=compute.precision,
                       threads=compute.threads),
         start=Start(folder=start.folder, digest=start.manifest.digest) if start else None,

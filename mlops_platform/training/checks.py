@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 
 from mlops_platform.resources.station import Stations
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import Forecast, Model, Project
 
 _CHECKS = {
     "loss_is_finite": (True, "Every loss of every epoch is a number."),
-    "loss_fell": (False, "The train loss fell, and the best epoch beats always answering the share of positives."),
+    "loss_fell": (False, "The train loss fell, and the best epoch beats always answering {constant}."),
     "program_matches_weights": (True, "The exported program scores validation rows as torch does, within 1e-5."),
     "weights_are_safetensors": (True, "The weights are safetensors; no file can hold a pickle."),
 }
@@ -18,8 +18,9 @@ _CHECKS = {
 def checkpoint_checks(project: Project, model: Model) -> dg.AssetChecksDefinition:
     """The checks of a model's checkpoint."""
     key = dg.AssetKey([project.name, model.name, "checkpoint"])
+    constant = "each step's median" if isinstance(model.task, Forecast) else "the share of positives"
     specs = [
-        dg.AssetCheckSpec(name, asset=key, blocking=blocking, description=description)
+        dg.AssetCheckSpec(name, asset=key, blocking=blocking, description=description.format(constant=constant))
         for name, (blocking, description) in _CHECKS.items()
     ]
 

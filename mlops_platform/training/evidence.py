@@ -28,7 +28,7 @@ def loss_is_finite(curves: tuple[Epoch, ...]) -> Finding:
 
 
 def loss_fell(curves: tuple[Epoch, ...], training: Training) -> Finding:
-    """Whether it learnt: the train loss fell, and the best epoch beats always answering the share of positives."""
+    """Whether it learnt: the train loss fell, and the best epoch beats the best constant answer."""
     first, last = curves[0].train_loss, curves[-1].train_loss
     fell = len(curves) == 1 or last < first
     facts = {"first": first, "last": last, "validation": training.validation_loss, "constant": training.constant_loss}

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlops_platform.manifest import canonical_json
-from mlops_platform.spec import Network, Saving
+from mlops_platform.spec import Binary, Network, Saving, Task, task_of
 
 TRAIN = "train.parquet"
 VALIDATION = "validation.parquet"
 LABEL = "label"
-_USUAL_SAVING = Saving()
+_USUAL_SAVING, _BINARY = Saving(), Binary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,7 @@ class Job:
         numeric: Numeric columns, in order.
         categories: Category columns, in order.
         network: The network and its recipe.
+        task: What the model answers.
         device: What it runs on.
         start: The checkpoint to begin from; None for fresh weights.
         saves: Folder in which this very training is saved on the way and from which it resumes; None for neither.
@@ -72,14 +73,21 @@ class Job:
     numeric: tuple[str, ...]
     categories: tuple[str, ...]
     network: Network
+    task: Task = _BINARY
     device: Device = Device()
     start: Start | None = None
     saves: Path | None = None
     saving: Saving = _USUAL_SAVING
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Keyword arguments of the network's class, those of the task among them."""
+        return {**self.network.parameters, **self.task.arguments}
+
     def write(self, path: Path) -> Path:
         """Writes the job where the program will read it."""
-        path.write_bytes(canonical_json(json.loads(json.dumps(asdict(self), default=str))))
+        told = {**asdict(self), "task": self.task.recipe()}
+        path.write_bytes(canonical_json(json.loads(json.dumps(told, default=str))))
         return path
 
     @classmethod
@@ -90,7 +98,7 @@ class Job:
         return cls(
             train=Path(raw["train"]), validation=Path(raw["validation"]), output=Path(raw["output"]),
             numeric=tuple(raw["numeric"]), categories=tuple(raw["categories"]),
-            network=Network(**raw["network"]), device=Device(**raw["device"]),
+            network=Network(**raw["network"]), task=task_of(raw["task"]), device=Device(**raw["device"]),
             start=Start(folder=Path(start["folder"]), digest=start["digest"]) if start else None,
             saves=Path(raw["saves"]) if raw["saves"] else None, saving=Saving(**raw["saving"]),
         )  # fmt: skip

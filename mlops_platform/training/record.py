@@ -19,13 +19,28 @@ class Epoch:
     Attributes:
         epoch: Its number, from 0.
         train_loss: Mean loss over its steps, as they were taken.
-        validation_loss, validation_auc: Of the weights after it.
+        validation_loss: Of the weights after it.
+        validation_auc: Likewise, the area under the ROC curve of a binary classifier.
+        validation_mae: Likewise, the mean absolute error of a forecast, in the label's unit.
     """
 
     epoch: int
     train_loss: float
     validation_loss: float
-    validation_auc: float
+    validation_auc: float | None = None
+    validation_mae: float | None = None
+
+    @property
+    def figure(self) -> tuple[str, float]:
+        """Name of the one figure beside the losses, and its value."""
+        if self.validation_mae is not None:
+            return "MAE", self.validation_mae
+        assert self.validation_auc is not None
+        return "AUC", self.validation_auc
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``curves.json`` holds of it; only the figure that its task has."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +83,12 @@ class Training:
         seed: Of everything.
         train_rows, validation_rows: What it read.
         train_loss: Of the last epoch.
-        validation_loss, validation_auc: Of the best epoch.
-        constant_loss: Validation loss of always answering the training split's share of positives.
-        export_max_difference: Largest difference between torch's and the exported program's scores of validation rows.
+        validation_loss: Of the best epoch.
+        validation_auc, validation_mae: Likewise, whichever the task has; see ``Epoch``.
+        constant_loss: Validation loss of always answering the training split's share of positives, or for a forecast
+            its median of each step.
+        export_max_difference: Largest difference between torch's and the exported program's scores of validation rows,
+            of a forecast in standard deviations of the label.
         warm_start: What was taken from an earlier checkpoint; None where all began fresh.
     """
 
@@ -83,9 +101,10 @@ class Training:
     validation_rows: int
     train_loss: float
     validation_loss: float
-    validation_auc: float
     constant_loss: float
     export_max_difference: float
+    validation_auc: float | None = None
+    validation_mae: float | None = None
     warm_start: WarmStart | None = None
 
     @classmethod
@@ -99,18 +118,18 @@ class Training:
         return cls(**raw, warm_start=begun)
 
     def to_json(self) -> dict[str, Any]:
-        """What ``training.json`` holds; nothing of a warm start where there was none."""
-        return {name: value for name, value in asdict(self).items() if name != "warm_start" or value is not None}
+        """What ``training.json`` holds; nothing of a warm start where there was none, nor of another task's figure."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def metrics(self) -> dict[str, float]:
         """The figures that compare trainings."""
-        names = ("train_loss", "validation_loss", "validation_auc", "constant_loss")
-        return {name: getattr(self, name) for name in names}
+        names = ("train_loss", "validation_loss", "validation_auc", "validation_mae", "constant_loss")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 def curves_json(epochs: Sequence[Epoch]) -> list[dict[str, Any]]:
     """What ``curves.json`` holds."""
-    return [asdict(epoch) for epoch in epochs]
+    return [epoch.to_json() for epoch in epochs]
 
 
 def read_curves(data: bytes) -> tuple[Epoch, ...]:
@@ -120,8 +139,8 @@ def read_curves(data: bytes) -> tuple[Epoch, ...]:
 
 def curves_by_name(epochs: Sequence[Epoch]) -> dict[str, list[float]]:
     """The curves as experiment trackers want them: the values of each by epoch."""
-    names = ("train_loss", "validation_loss", "validation_auc")
-    return {f"epoch_{name}": [getattr(point, name) for point in epochs] for name in names}
+    named = [{name: value for name, value in epoch.to_json().items() if name != "epoch"} for epoch in epochs]
+    return {f"epoch_{name}": [point[name] for point in named] for name in named[0]}
 
 
 def picture(epochs: Sequence[Epoch], best: int) -> str:
@@ -129,15 +148,16 @@ def picture(epochs: Sequence[Epoch], best: int) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2.8), layout="constrained")
-    losses, ranks = figure.subplots(1, 2)
+    losses, figures = figure.subplots(1, 2)
     numbers = [point.epoch + 1 for point in epochs]
     losses.plot(numbers, [point.train_loss for point in epochs], marker=".", label="train")
     losses.plot(numbers, [point.validation_loss for point in epochs], marker=".", label="validation")
-    losses.set(xlabel="epoch", ylabel="log loss")
+    what, _ = epochs[0].figure
+    losses.set(xlabel="epoch", ylabel="log loss" if what == "AUC" else "mean absolute error, standardised")
     losses.legend()
-    ranks.plot(numbers, [point.validation_auc for point in epochs], marker=".", color="tab:green")
-    ranks.set(xlabel="epoch", ylabel="validation ROC AUC")
-    for axes in (losses, ranks):
+    figures.plot(numbers, [point.figure[1] for point in epochs], marker=".", color="tab:green")
+    figures.set(xlabel="epoch", ylabel=f"validation {'ROC AUC' if what == 'AUC' else what}")
+    for axes in (losses, figures):
         axes.axvline(best + 1, color="grey", linestyle=":", linewidth=1)
         axes.xaxis.get_major_locator().set_params(integer=True)
     buffer = io.BytesIO()

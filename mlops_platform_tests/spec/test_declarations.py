@@ -5,10 +5,24 @@ from dataclasses import replace
 import pytest
 
 from mlops_platform.errors import SpecError
-from mlops_platform.spec import Column, Compute, Gate, Monitoring, Network, Retraining, Split, duration
+from mlops_platform.spec import (
+    Binary,
+    Column,
+    Compute,
+    Forecast,
+    Gate,
+    Model,
+    Monitoring,
+    Network,
+    Retraining,
+    Split,
+    duration,
+    task_of,
+)
 from mlops_platform_tests.lineage.pumps.project import INSPECTIONS, MODEL, PROJECT, PUMP_STATE, READINGS
 
 NAN = float("nan")
+FORECAST = Forecast(horizon=6, step="1h", unit="mm/s", persistence=("pump_state__vibration",), season=("weekday",))
 
 
 @pytest.mark.parametrize(
@@ -25,6 +39,11 @@ NAN = float("nan")
         (lambda: replace(READINGS, key=("pomp",)), "RawTable(readings).key", "pomp"),
         (lambda: replace(READINGS, name="Two Words"), "RawTable.name", "Two Words"),
         (lambda: Column(name="a", dtype="decimal"), "Column(a).dtype", "decimal"),
+        (lambda: replace(FORECAST, horizon=0), "Forecast.horizon", 0),
+        (lambda: replace(FORECAST, step="soon"), "Forecast.step", "soon"),
+        (lambda: replace(FORECAST, season=()), "Forecast.season", ()),
+        (lambda: replace(MODEL, gate=Gate(metric="mae")), "Model(pump_repair).gate.metric", "mae"),
+        (lambda: replace(MODEL, task=FORECAST), "Model(pump_repair).gate.metric", "roc_auc"),
         (lambda: Gate(metric="accuracy_at_noon"), "Gate.metric", "accuracy_at_noon"),
         (lambda: Gate(confidence=1.5), "Gate.confidence", 1.5),
         (lambda: Gate(baseline_margin=-0.1), "Gate.baseline_margin", -0.1),
@@ -89,6 +108,11 @@ def test_a_wrong_field_is_named_with_its_value(make, field: str, value: object) 
             "colour",
         ),
         ({"models": (replace(MODEL, categories=("colour",)),)}, "Model(pump_repair).categories", "colour"),
+        (
+            {"models": (replace(MODEL, task=replace(FORECAST, season=("shift",)), gate=Gate()),)},
+            "Model(pump_repair).task",
+            "shift",
+        ),
         ({"models": (MODEL, MODEL)}, "Project.models", ["pump_repair", "pump_repair"]),
         ({"owner": "somebody"}, "Project.owner", "somebody"),
         (
@@ -126,3 +150,10 @@ def test_numeric_columns_are_context_then_features_without_categories() -> None:
 def test_a_policy_without_any_reason_is_refused() -> None:
     with pytest.raises(SpecError, match="at least one reason to train"):
         Retraining(new_rows=None, on_bad_monitoring=False)
+
+
+def test_a_task_has_its_own_usual_metric_and_comes_back_from_its_recipe() -> None:
+    forecast: Model = replace(MODEL, task=FORECAST, gate=Gate())
+    assert (MODEL.gate.metric, forecast.gate.metric) == ("roc_auc", "mae")
+    assert MODEL.task.recipe() == {}
+    assert [task_of(task.recipe()) for task in (Binary(), FORECAST)] == [Binary(), FORECAST]

@@ -90,3 +90,18 @@ class Centred(Tiny):
 
     def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
         return super().forward(numeric, categories) + self.normaliser.mean.sum()
+
+
+class Steps(nn.Module):
+    """A forecast of as many steps as it is told, linear in everything."""
+
+    def __init__(self, *, numeric: int, cardinalities: tuple[int, ...], horizon: int) -> None:
+        super().__init__()
+        self.embeddings = nn.ModuleList([nn.Embedding(cardinality, horizon) for cardinality in cardinalities])
+        self.layer = nn.Linear(numeric, horizon)
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        answers: torch.Tensor = self.layer(numeric)
+        for place, embedding in enumerate(self.embeddings):
+            answers = answers + embedding(categories[:, place])
+        return answers

@@ -8,7 +8,7 @@ from mlops_platform_tests.training.tiny import network
 
 
 def test_roc_auc_is_the_share_of_pairs_in_order_equals_counting_half() -> None:
-    from mlops_platform.training.program.learner import roc_auc
+    from mlops_platform.training.program.objective import roc_auc
 
     chance = np.random.default_rng(0)
     label, score = chance.integers(0, 2, 300), chance.integers(0, 20, 300)

@@ -35,8 +35,9 @@ def main() -> int:
 def _work(job: Path, say: Callable[[str], None], send: Callable[[dict[str, Any]], None]) -> int:
     def report(epoch: Epoch) -> None:
         losses = f"train {epoch.train_loss:.5f} validation {epoch.validation_loss:.5f}"
-        say(f"epoch {epoch.epoch + 1}: loss {losses}, AUC {epoch.validation_auc:.5f}")
-        send({"event": "epoch", **asdict(epoch)})
+        what, value = epoch.figure
+        say(f"epoch {epoch.epoch + 1}: loss {losses}, {what} {value:.5f}")
+        send({"event": "epoch", **epoch.to_json()})
 
     try:
         training, timing = train(Job.read(job), report)

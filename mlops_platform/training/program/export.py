@@ -28,7 +28,7 @@ def export(program: ScoringProgram, rows: Rows) -> bytes:
 
     Returns:
         ONNX bytes: inputs ``numeric`` float32 [rows, F] and ``categories`` int64 [rows, C], output ``score``
-        float32 [rows]; equal for equal weights and sources wherever they lie.
+        float32 [rows] or [rows, H]; equal for equal weights and sources wherever they lie.
     """
     import onnx
 
@@ -51,7 +51,7 @@ def export(program: ScoringProgram, rows: Rows) -> bytes:
 
 
 def largest_difference(program: ScoringProgram, encoding: Encoding, exported: bytes, rows: Rows) -> float:
-    """Largest difference between torch's scores of rows and those of the exported program.
+    """Largest difference between torch's scores of rows and those of the exported program, in ``program.resolution``.
 
     Raises:
         TrainingError: It is above ``TOLERANCE``.
@@ -59,7 +59,7 @@ def largest_difference(program: ScoringProgram, encoding: Encoding, exported: by
     with torch.inference_mode():
         ours = program(rows.numeric, rows.categories).numpy()
     scores = Scorer(encoding, exported).score_encoded(rows.numeric.numpy(), rows.categories.numpy())
-    difference = float(np.abs(ours - scores).max())
+    difference = float((np.abs(ours - scores) / program.resolution.numpy()).max())
     if not difference <= TOLERANCE:
         raise TrainingError(
             required=f"the exported program's scores within {TOLERANCE} of torch's", found=f"{difference} off",

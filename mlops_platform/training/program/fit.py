@@ -1,7 +1,6 @@
 """The work of the training program: a job in, a checkpoint's files out, the same bytes whenever the job is the same."""
 
 import logging
-import math
 import random
 import time
 import warnings
@@ -23,6 +22,7 @@ from mlops_platform.training.program.inputs import Rows, read_splits
 from mlops_platform.training.program.learner import Learner
 from mlops_platform.training.program.loader import OrderedBatches, ShuffledBatches
 from mlops_platform.training.program.network import Normaliser, ScoringProgram, build
+from mlops_platform.training.program.objective import objective_of, program_of
 from mlops_platform.training.program.start import warm
 from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, WarmStart, curves_json
 
@@ -103,8 +103,8 @@ def _prepare(job: Job) -> None:
 def _begin(job: Job, encoding: Encoding, rows: Rows) -> tuple[ScoringProgram, WarmStart | None]:
     """The scorer as training begins with it, and what it has of an earlier checkpoint."""
     recipe = job.network
-    network = build(recipe.module, recipe.parameters, numeric=len(job.numeric), cardinalities=encoding.cardinalities)
-    program = ScoringProgram(Normaliser.learn(rows.numeric), network)
+    network = build(recipe.module, job.parameters, numeric=len(job.numeric), cardinalities=encoding.cardinalities)
+    program = program_of(job.task, Normaliser.learn(rows.numeric), network, rows.label)
     return program, warm(program, encoding, job.start) if job.start is not None else None
 
 
@@ -132,12 +132,11 @@ def _weights(program: ScoringProgram) -> bytes:
 
 def _describe(job: Job, learner: Learner, steps: int, rows: Rows, validation: Rows, difference: float) -> Training:
     best = min(learner.curves, key=lambda epoch: epoch.validation_loss)
-    share = float(rows.label.double().mean())
-    late = float(validation.label.double().mean())
+    constant = objective_of(learner.program).constant_loss(rows.label, validation.label)
     return Training(
         epochs=job.network.epochs, steps=steps, best_epoch=best.epoch, seed=job.network.seed,
         parameters=sum(weight.numel() for weight in learner.program.parameters()),
         train_rows=len(rows), validation_rows=len(validation), train_loss=learner.curves[-1].train_loss,
-        validation_loss=best.validation_loss, validation_auc=best.validation_auc,
-        constant_loss=-(late * math.log(share) + (1 - late) * math.log(1 - share)), export_max_difference=difference,
+        validation_loss=best.validation_loss, validation_auc=best.validation_auc, validation_mae=best.validation_mae,
+        constant_loss=constant, export_max_difference=difference,
     )  # fmt: skip

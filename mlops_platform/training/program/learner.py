@@ -3,16 +3,15 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch.nn import functional
 
 from mlops_platform.errors import TrainingError
 from mlops_platform.spec import Network
 from mlops_platform.training.program.loader import Batch
 from mlops_platform.training.program.network import ScoringProgram
+from mlops_platform.training.program.objective import objective_of
 from mlops_platform.training.record import Epoch
 
 _LOOK_EVERY = 50
@@ -37,6 +36,7 @@ class Learner(lightning.LightningModule):
         """
         super().__init__()
         self.program = program
+        self._objective = objective_of(program)
         self._recipe = recipe
         self._steps = steps
         self._report = report
@@ -55,23 +55,19 @@ class Learner(lightning.LightningModule):
         """One step.
 
         Args:
-            batch: numeric float32 [B, F], categories int64 [B, C], label float32 [B].
+            batch: numeric float32 [B, F], categories int64 [B, C], label float32 [B] or [B, H].
             index: Of the batch in the epoch.
 
         Returns:
-            The mean log loss, a scalar.
+            The mean loss, a scalar.
 
         Raises:
             TrainingError: The loss is no longer a number.
         """
         numeric, categories, label = batch
         logits = self.program.logits(numeric, categories)
-        if logits.shape != label.shape:
-            raise TrainingError(
-                required=f"one logit a row, shape {tuple(label.shape)}", found=f"shape {tuple(logits.shape)}",
-                remedy=f"end the forward of {self._recipe.module} with .squeeze(1)",
-            )  # fmt: skip
-        loss = functional.binary_cross_entropy_with_logits(logits, label)
+        self._objective.require_shape(logits, label, self._recipe.module)
+        loss = self._objective.loss(logits, label)
         self._loss += loss.detach().double() * len(label)
         self._seen += len(label)
         # A look waits for the device: every step would cost it its queue; a bad loss stays bad in the sum.
@@ -88,14 +84,14 @@ class Learner(lightning.LightningModule):
         """Notes the epoch, whose validation is over by now, and keeps its weights if it is the best."""
         logits, label = (torch.cat(parts) for parts in zip(*self._answers, strict=True))
         self._answers = []
-        loss = float(functional.binary_cross_entropy_with_logits(logits.double(), label.double()))
+        loss = float(self._objective.loss(logits.double(), label.double()))
         train = float(self._loss) / self._seen
         self._require_finite(train, "training loss")
         self._require_finite(loss, "validation loss")
-        auc = roc_auc(label.cpu().numpy(), logits.cpu().numpy())
+        figures = self._objective.figures(logits, label)
         if all(loss < earlier.validation_loss for earlier in self.curves):
             self.best = {name: value.detach().cpu().clone() for name, value in self.program.state_dict().items()}
-        self.curves.append(Epoch(self.current_epoch, train, loss, auc))
+        self.curves.append(Epoch(self.current_epoch, train, loss, **figures))
         self._report(self.curves[-1])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -112,17 +108,3 @@ class Learner(lightning.LightningModule):
                 remedy=f"lower Network.learning_rate ({self._recipe.learning_rate}), "
                 f"or look for a division by zero in {self._recipe.module}",
             )  # fmt: skip
-
-
-def roc_auc(label: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve by ranks, equal scores sharing theirs.
-
-    Args:
-        label: [N], 0 or 1, both present.
-        score: [N].
-    """
-    _, tied, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[tied]
-    positives = int((label == 1).sum())
-    negatives = len(label) - positives
-    return float((ranks[label == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))

@@ -16,7 +16,7 @@ def build(reference: str, parameters: Mapping[str, Any], *, numeric: int, cardin
 
     Args:
         reference: ``package.module:Class``.
-        parameters: Further keyword arguments.
+        parameters: Further keyword arguments, those of the task among them.
         numeric: How many numeric columns there are; the network is told how wide the normaliser makes them.
         cardinalities: Number of codes of each category.
     """
@@ -90,9 +90,54 @@ class ScoringProgram(nn.Module):
         self.network = network
 
     def logits(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
-        """float32 [N, F] raw and int64 [N, C] to logits [N]."""
+        """float32 [N, F] raw and int64 [N, C] to what the network answers: logits [N], or [N, H] of a forecast."""
         return self.network(self.normaliser(numeric), categories)
 
     def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
-        """float32 [N, F] raw and int64 [N, C] to scores float32 [N] between 0 and 1."""
-        return torch.sigmoid(self.logits(numeric, categories))
+        """float32 [N, F] raw and int64 [N, C] to scores float32 [N] between 0 and 1, or [N, H] in the label's unit."""
+        return self.in_units(self.logits(numeric, categories))
+
+    def in_units(self, logits: torch.Tensor) -> torch.Tensor:
+        """Scores of what the network answers, in any leading shape."""
+        return torch.sigmoid(logits)
+
+    @property
+    def resolution(self) -> torch.Tensor:
+        """What scores are compared in."""
+        return torch.ones(())
+
+
+class ForecastProgram(ScoringProgram):
+    """The scorer of a forecast: the network answers in standard deviations of each step's label, the scores are in its
+    unit, and mean and deviation live among the weights.
+    """
+
+    label_mean: torch.Tensor
+    label_scale: torch.Tensor
+
+    def __init__(
+        self, normaliser: Normaliser, network: nn.Module, label_mean: torch.Tensor, label_scale: torch.Tensor
+    ) -> None:
+        """Takes the parts.
+
+        Args:
+            normaliser, network: The network returns H numbers a row.
+            label_mean: float32 [H].
+            label_scale: float32 [H], above zero.
+        """
+        super().__init__(normaliser, network)
+        self.register_buffer("label_mean", label_mean)
+        self.register_buffer("label_scale", label_scale)
+
+    def standard(self, label: torch.Tensor) -> torch.Tensor:
+        """Labels [..., H] as the network answers them."""
+        return (label - self.label_mean) / self.label_scale
+
+    def in_units(self, logits: torch.Tensor) -> torch.Tensor:
+        """Scores [..., H] of what the network answers."""
+        return logits * self.label_scale + self.label_mean
+
+    @property
+    def resolution(self) -> torch.Tensor:
+        """The label's standard deviation, float32 [H]."""
+        return self.label_scale
