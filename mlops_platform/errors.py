@@ -45,7 +45,15 @@ class StoreError(PlatformError):
 
 
 class TrainingError(PlatformError):
-    """A training program that ended without leaving a whole checkpoint."""
+    """A training program that ended without leaving a whole checkpoint.
+
+    Attributes:
+        check: Name of the checkpoint's check that it would have failed, if any.
+    """
+
+    def __init__(self, *, required: str, found: str, remedy: str, check: str | None = None) -> None:
+        self.check = check
+        super().__init__(required=required, found=found, remedy=remedy)
 
 
 class KilledError(TrainingError):

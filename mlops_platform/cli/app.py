@@ -233,6 +233,14 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(show_doctor(context.home(), as_json=as_json))
 
 
+@app.command(epilog="Example: mlops check-module flight_delay    Exit code: 0 sound, 1 a check failed.")
+def check_module(model: ModelName, as_json: Json = False) -> None:
+    """Check a model's network without training it: shapes, gradients, NaN, batches, weights, one batch learnt."""
+    from mlops_platform.cli.soundness import show_soundness
+
+    raise typer.Exit(show_soundness(context.project(), context.home(), model, as_json=as_json))
+
+
 @app.command(epilog="Example: mlops dev --port 3000 --mlflow-port 5000")
 def dev(
     port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000,

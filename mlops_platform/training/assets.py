@@ -21,6 +21,7 @@ from mlops_platform.resources.mlflow import Tracked
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
+from mlops_platform.training.checks import red_check
 from mlops_platform.training.job import TRAIN, VALIDATION, Device, Job, Start
 from mlops_platform.training.record import (
     CURVES,
@@ -74,8 +75,9 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
                 finished = _trained(context, compute, resolved, job, stations.home.leases)
             return _made(output, finished, _start_known_until(stations, start.manifest) if start else None)
 
-        return stations.make(context, kind="checkpoint", code=code, config=config, inputs=inputs, software=software,
-                             work=work, show=_show, track=_track)  # fmt: skip
+        with red_check(context):
+            return stations.make(context, kind="checkpoint", code=code, config=config, inputs=inputs,
+                                 software=software, work=work, show=_show, track=_track)  # fmt: skip
 
     return checkpoint
 

@@ -1,13 +1,19 @@
 """Checks of a checkpoint; all but one block what follows."""
 
+import contextlib
 from collections.abc import Iterator
 
 import dagster as dg
 
+from mlops_platform.errors import TrainingError
 from mlops_platform.resources.station import Stations
 from mlops_platform.spec import Forecast, Model, Project
 
 _CHECKS = {
+    "module_is_sound": (
+        True,
+        "The network answers, learns and keeps its weights as a module should; before it trains.",
+    ),
     "loss_is_finite": (True, "Every loss of every epoch is a number."),
     "loss_fell": (False, "The train loss fell, and the best epoch beats always answering {constant}."),
     "program_matches_weights": (True, "The exported program scores validation rows as torch does, within 1e-5."),
@@ -38,3 +44,18 @@ def checkpoint_checks(project: Project, model: Model) -> dg.AssetChecksDefinitio
             )
 
     return checks
+
+
+@contextlib.contextmanager
+def red_check(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Shows as red the check that a training which stops would have failed; no checkpoint is there to be checked."""
+    try:
+        yield
+    except TrainingError as error:
+        if error.check is not None:
+            evaluation = dg.AssetCheckEvaluation(
+                asset_key=context.asset_key, check_name=error.check, passed=False, description=error.found,
+                metadata={"required": error.required, "found": error.found, "remedy": error.remedy}, blocking=True,
+            )  # fmt: skip
+            dg.DagsterEvent.asset_check_evaluation(context.get_step_execution_context(), evaluation)
+        raise

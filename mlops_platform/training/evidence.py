@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlops_platform.scoring import Checkpoint
 from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, read_curves
+from mlops_platform.training.soundness import CHECK, SOUNDNESS, ModuleFinding, read_soundness
 
 TOLERANCE = 1e-5
 _PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
@@ -48,6 +49,11 @@ def weights_are_safetensors(folder: Path, names: tuple[str, ...]) -> Finding:
     return Finding(tensors > 0 and not pickles, {"tensors": tensors, "pickles": ", ".join(pickles) or "none"})
 
 
+def module_is_sound(found: tuple[ModuleFinding, ...]) -> Finding:
+    """Whether every check of the module passed that was made before its first epoch."""
+    return Finding(bool(found) and all(each.passed for each in found), {each.name: each.found for each in found})
+
+
 def _tensors(data: bytes) -> int:
     """Tensors named by a safetensors header that accounts for every byte; 0 where it does not."""
     if len(data) < 8:
@@ -75,6 +81,7 @@ def findings(checkpoint: Checkpoint, folder: Path, names: tuple[str, ...]) -> di
     for name in names:
         checkpoint.file(name)
     return {
+        CHECK: module_is_sound(read_soundness(checkpoint.file(SOUNDNESS).read_bytes())),
         "loss_is_finite": loss_is_finite(curves),
         "loss_fell": loss_fell(curves, training),
         "program_matches_weights": program_matches_weights(training),

@@ -10,7 +10,7 @@ from mlops_platform.manifest import short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform_tests.training.tiny import Shop, network, shop
 
-FILES = {"weights.safetensors", "program.onnx", "scoring.json", "curves.json", "training.json"}
+FILES = {"weights.safetensors", "program.onnx", "scoring.json", "curves.json", "training.json", "soundness.json"}
 
 
 def test_the_checkpoint_holds_its_files_and_its_recipe(checkpoint: Artifact) -> None:
@@ -25,7 +25,7 @@ def test_the_checkpoint_holds_its_files_and_its_recipe(checkpoint: Artifact) -> 
 def test_every_check_passes(trained: dg.ExecuteInProcessResult) -> None:
     verdicts = {check.check_name: check.passed for check in trained.get_asset_check_evaluations()}
     assert verdicts == dict.fromkeys(
-        ["loss_is_finite", "loss_fell", "program_matches_weights", "weights_are_safetensors"], True
+        ["module_is_sound", "loss_is_finite", "loss_fell", "program_matches_weights", "weights_are_safetensors"], True
     )
 
 
@@ -45,7 +45,7 @@ def test_a_second_run_takes_the_artifact(tiny_shop: Shop, checkpoint: Artifact) 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Explodes", "a finite training loss"),
+        ("Explodes", "finite answers and gradients"),
         ("Killed", "ended by SIGKILL"),
     ],
 )

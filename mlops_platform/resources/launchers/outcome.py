@@ -20,7 +20,8 @@ def require_finished(code: int, messages: tuple[Mapping[str, Any], ...]) -> None
     """
     last = messages[-1] if messages else {}
     if last.get("event") == "failed":
-        raise TrainingError(required=last["required"], found=last["found"], remedy=last["remedy"])
+        said = {name: last[name] for name in ("required", "found", "remedy")}
+        raise TrainingError(**said, check=last.get("check"))
     if code != 0 or last.get("event") != "finished":
         how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         killed = code == -signal.SIGKILL

@@ -42,7 +42,8 @@ def _work(job: Path, say: Callable[[str], None], send: Callable[[dict[str, Any]]
     try:
         training, timing = train(Job.read(job), report)
     except PlatformError as error:
-        send({"event": "failed", "required": error.required, "found": error.found, "remedy": error.remedy})
+        said = {"required": error.required, "found": error.found, "remedy": error.remedy}
+        send({"event": "failed", **said, "check": getattr(error, "check", None)})
         print(error, file=sys.stderr)
         return 1
     say(f"best epoch {training.best_epoch + 1}, {timing.rows_per_second:,.0f} rows/s")

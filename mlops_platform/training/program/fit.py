@@ -18,6 +18,7 @@ from mlops_platform.manifest import canonical_json
 from mlops_platform.scoring import PROGRAM, SCORING, Encoding
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.export import export, largest_difference
+from mlops_platform.training.program.first_look import first_look
 from mlops_platform.training.program.inputs import Rows, read_splits
 from mlops_platform.training.program.learner import Learner
 from mlops_platform.training.program.loader import OrderedBatches, ShuffledBatches
@@ -25,6 +26,7 @@ from mlops_platform.training.program.network import Normaliser, ScoringProgram, 
 from mlops_platform.training.program.objective import objective_of, program_of
 from mlops_platform.training.program.start import warm
 from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, WarmStart, curves_json
+from mlops_platform.training.soundness import SOUNDNESS, soundness_json
 
 _CLIP = 1.0
 _VALIDATION_BATCH = 8192
@@ -55,14 +57,15 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing]:
     Raises:
         InputError: A declared column is missing or of a wrong type.
         CorruptArtifactError: The checkpoint to begin from is damaged.
-        TrainingError: Nothing can be learnt from the rows or taken from the checkpoint to begin from, the loss is no
-            number, or the export differs.
+        TrainingError: Nothing can be learnt from the rows or taken from the checkpoint to begin from, the network is
+            not sound, the loss is no number, or the export differs.
     """
     _prepare(job)
     begun = time.perf_counter()
     encoding, rows, validation = read_splits(job)
     read = time.perf_counter()
     program, begun_from = _begin(job, encoding, rows)
+    sound = first_look(job, program, encoding.cardinalities, rows)
     learner, steps = _fit(job, program, rows, validation, report)
     fitted = time.perf_counter()
     program.load_state_dict(learner.best)
@@ -76,6 +79,7 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing]:
         SCORING: canonical_json(encoding.to_json()),
         CURVES: canonical_json(curves_json(learner.curves)),
         TRAINING: canonical_json(training.to_json()),
+        SOUNDNESS: canonical_json(soundness_json(sound)),
     }
     for name, data in files.items():
         (job.output / name).write_bytes(data)

@@ -106,5 +106,5 @@ class Learner(lightning.LightningModule):
             raise TrainingError(
                 required=f"a finite {what}", found=f"{value} in epoch {self.current_epoch}, step {self.global_step}",
                 remedy=f"lower Network.learning_rate ({self._recipe.learning_rate}), "
-                f"or look for a division by zero in {self._recipe.module}",
+                f"or look for a division by zero in {self._recipe.module}", check="loss_is_finite",
             )  # fmt: skip

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from mlops_platform.errors import TrainingError
+
 _LIMIT = 8.0
 
 
@@ -19,9 +21,16 @@ def build(reference: str, parameters: Mapping[str, Any], *, numeric: int, cardin
         parameters: Further keyword arguments, those of the task among them.
         numeric: How many numeric columns there are; the network is told how wide the normaliser makes them.
         cardinalities: Number of codes of each category.
+
+    Raises:
+        TrainingError: The reference names nothing.
     """
     module, _, name = reference.partition(":")
-    network = getattr(importlib.import_module(module), name)
+    network = getattr(importlib.import_module(module), name, None)
+    if network is None:
+        raise TrainingError(
+            required=f"a class {name} in {module}", found="none of that name", remedy="mend Network.module",
+        )  # fmt: skip
     built: nn.Module = network(numeric=normalised_width(numeric), cardinalities=cardinalities, **parameters)
     return built
 
