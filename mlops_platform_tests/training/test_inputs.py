@@ -42,13 +42,14 @@ def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
         (USUAL.with_columns(colour=pl.lit(0.5)), InputError, "category colour"),
     ],
 )
+@pytest.mark.parametrize("memory", [None, 0])
 def test_bad_training_rows_are_refused(
-    tmp_path: Path, train: pl.DataFrame, error: type[PlatformError], said: str
+    tmp_path: Path, train: pl.DataFrame, error: type[PlatformError], said: str, memory: int | None
 ) -> None:
     from mlops_platform.training.program.inputs import read_splits
 
     with pytest.raises(error, match=said):
-        read_splits(_job(tmp_path, train))
+        read_splits(_job(tmp_path, train), memory=memory)
 
 
 def test_an_empty_validation_split_is_refused(tmp_path: Path) -> None:

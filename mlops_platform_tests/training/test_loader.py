@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_platform.errors import TrainingError
+
 if TYPE_CHECKING:
     from mlops_platform.training.program.loader import ShuffledBatches
 
@@ -20,13 +22,13 @@ def torch_is_loaded() -> None:
     import torch  # noqa: F401
 
 
-def _loader(rows: int, batch: int, seed: int) -> "ShuffledBatches":
+def _loader(rows: int, batch: int, seed: int, **how: int) -> "ShuffledBatches":
     import torch
 
     from mlops_platform.training.program.loader import ShuffledBatches
 
     index = torch.arange(rows)
-    return ShuffledBatches((index, index * 2), batch_size=batch, seed=seed)
+    return ShuffledBatches((index, index * 2), batch_size=batch, seed=seed, **how)
 
 
 def _epoch(loader: "ShuffledBatches") -> list[list[int]]:
@@ -69,6 +71,57 @@ def test_a_resumed_loader_gives_exactly_what_is_left(rows: int, batch: int, seed
     resumed = _loader(rows, batch, seed)
     resumed.load_state_dict(stopped.state_dict())
     assert list(islice(stream(resumed), 12)) == whole[stop:]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(8, 200), st.integers(8, 64), SEED, st.integers(1, 4))
+def test_processes_share_the_batches_of_one(rows: int, batch: int, seed: int, world: int) -> None:
+    whole = _loader(rows, batch, seed)
+    ranks = [_loader(rows, batch, seed, rank=rank, world=world) for rank in range(world)]
+    for _ in range(2):
+        parts = list(zip(*map(_epoch, ranks), strict=True))
+        together = _epoch(whole)
+        assert [[row for part in shared for row in part] for shared in parts] == together
+        assert all(max(map(len, shared)) - min(map(len, shared)) <= 1 for shared in parts)
+        for number, shared in enumerate(parts):
+            weighed = [rank.weight(number) / len(part) for rank, part in zip(ranks, shared, strict=True)]
+            assert weighed == [pytest.approx(world / len(together[number]))] * world
+    # A place is the same for any number of processes.
+    assert all(rank.state_dict() == whole.state_dict() for rank in ranks)
+
+
+@settings(deadline=None, max_examples=20)
+@given(ROWS, BATCH, SEED, st.integers(0, 8))
+def test_reading_ahead_changes_neither_rows_nor_place(rows: int, batch: int, seed: int, stop: int) -> None:
+    one, other = _loader(rows, batch, seed), _loader(rows, batch, seed, ahead=True)
+    for (first, _), (second, _) in islice(zip(one, other, strict=True), stop):
+        assert first.tolist() == second.tolist()
+        assert one.state_dict() == other.state_dict()
+    assert _epoch(one) == _epoch(other)
+
+
+def test_a_batch_for_fewer_rows_than_processes_is_refused() -> None:
+    with pytest.raises(TrainingError, match="at least 3 rows"):
+        _loader(10, 2, 0, world=3)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(4, 200), st.integers(2, 64), st.integers(1, 4))
+def test_stored_order_is_shared_in_equally_many_batches(rows: int, batch: int, world: int) -> None:
+    import torch
+
+    from mlops_platform.training.program.loader import OrderedBatches
+
+    parts = [
+        [
+            chosen.tolist()
+            for (chosen,) in OrderedBatches((torch.arange(rows),), batch_size=batch, rank=rank, world=world)
+        ]
+        for rank in range(world)
+    ]
+    assert [row for part in parts for chosen in part for row in chosen] == list(range(rows))
+    assert len({len(part) for part in parts}) == 1
+    assert all(0 < len(chosen) <= batch for part in parts for chosen in part)
 
 
 def test_a_state_of_other_rows_is_refused() -> None:

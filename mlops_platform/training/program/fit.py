@@ -108,7 +108,7 @@ def _begin(job: Job, encoding: Encoding, rows: Rows) -> tuple[ScoringProgram, Wa
     """The scorer as training begins with it, and what it has of an earlier checkpoint."""
     recipe = job.network
     network = build(recipe.module, job.parameters, numeric=len(job.numeric), cardinalities=encoding.cardinalities)
-    program = program_of(job.task, Normaliser.learn(rows.numeric), network, rows.label)
+    program = program_of(job.task, Normaliser.of(rows.finite()), network, rows.label)
     return program, warm(program, encoding, job.start) if job.start is not None else None
 
 
@@ -116,7 +116,8 @@ def _fit(
     job: Job, program: ScoringProgram, rows: Rows, validation: Rows, report: Callable[[Epoch], None]
 ) -> tuple[Learner, int]:
     recipe, device = job.network, job.device
-    batches = ShuffledBatches(rows.tensors, batch_size=recipe.batch_size, seed=recipe.seed)
+    mapped = rows.path is not None
+    batches = ShuffledBatches(rows.tensors, batch_size=recipe.batch_size, seed=recipe.seed, ahead=mapped)
     steps = recipe.epochs * len(batches)
     learner = Learner(program, recipe, steps, report)
     trainer = lightning.Trainer(

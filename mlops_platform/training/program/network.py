@@ -1,7 +1,8 @@
 """The whole scorer as one module: normalisation, the user's network, and the step from logit to score."""
 
 import importlib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import nn
 from mlops_platform.errors import TrainingError
 
 _LIMIT = 8.0
+_PART = 1 << 20
+"""Values that a deviation is computed of at a time."""
 
 
 def build(reference: str, parameters: Mapping[str, Any], *, numeric: int, cardinalities: tuple[int, ...]) -> nn.Module:
@@ -64,13 +67,19 @@ class Normaliser(nn.Module):
     @classmethod
     def learn(cls, numeric: torch.Tensor) -> "Normaliser":
         """Statistics of training rows float32 [N, F]; computed in float64, over the finite values."""
-        values = numeric.numpy()
+        return cls.of(finite_columns(numeric))
+
+    @classmethod
+    def of(cls, columns: Iterable[np.ndarray]) -> "Normaliser":
+        """Statistics of training rows that are told one column after the other.
+
+        Args:
+            columns: The finite values float64 of each of the F columns, in order.
+        """
         means, scales = [], []
-        for index in range(values.shape[1]):
-            column = values[:, index].astype(np.float64)
-            finite = column[np.isfinite(column)]
+        for finite in columns:
             mean = float(finite.mean()) if len(finite) else 0.0
-            deviation = float(finite.std()) if len(finite) else 0.0
+            deviation = standard_deviation(finite, mean) if len(finite) else 0.0
             # Rounding alone gives a constant column a deviation of about 1e-16 of its size.
             constant = deviation <= 1e-7 * abs(mean)
             means.append(mean)
@@ -88,6 +97,31 @@ class Normaliser(nn.Module):
         standard = ((numeric - self.mean) / self.scale).clamp(-_LIMIT, _LIMIT)
         known = torch.where(missing, torch.zeros_like(standard), standard)
         return torch.cat([known, missing.to(known.dtype)], dim=1)
+
+
+def finite_columns(numeric: torch.Tensor) -> Iterator[np.ndarray]:
+    """The finite values float64 of each column of float32 [N, F], one after the other."""
+    for values in numeric.numpy().T:
+        column = values.astype(np.float64)
+        yield column[np.isfinite(column)]
+
+
+def standard_deviation(values: np.ndarray, mean: float) -> float:
+    """``values.std()``, to the bit, in memory for a part of them at a time.
+
+    Args:
+        values: float64 [N], contiguous, at least one; may be mapped.
+        mean: Theirs.
+    """
+
+    def squares(begin: int, count: int) -> float:
+        if count <= _PART:
+            return float(np.square(values[begin : begin + count] - mean).sum())
+        # NumPy halves a sum in this way, too, down to 128 terms.
+        half = count // 2 - count // 2 % 8
+        return squares(begin, half) + squares(begin + half, count - half)
+
+    return math.sqrt(squares(0, len(values)) / len(values))
 
 
 class ScoringProgram(nn.Module):

@@ -55,7 +55,7 @@ class Probability:
 
     def constant_loss(self, train: Tensor, validation: Tensor) -> float:
         """Of always answering the share of positives."""
-        share, late = float(train.double().mean()), float(validation.double().mean())
+        share, late = (float(label.numpy().mean(dtype=np.float64)) for label in (train, validation))
         return -(late * math.log(share) + (1 - late) * math.log(1 - share))
 
 
