@@ -76,4 +76,4 @@ def _read(model: Model, numeric: tuple[str, ...], train: Path) -> tuple[tuple[in
     encoding = Encoding(numeric, vocabularies)
     numbers, codes = encoding.encode(head)
     label = read_labels(model.task, head[LABEL], "train")
-    return encoding.cardinalities, Rows(*(torch.from_numpy(part) for part in (numbers, codes, label)))
+    return encoding.cardinalities, Rows(torch.from_numpy(numbers), torch.from_numpy(codes), torch.from_numpy(label))
