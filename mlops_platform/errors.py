@@ -58,3 +58,7 @@ class TrainingError(PlatformError):
 
 class KilledError(TrainingError):
     """A training program that a signal ended, so that the same job may well succeed."""
+
+
+class SavedError(KilledError):
+    """A training program that was asked to stop, and saved before it did: the same job goes on from there."""

@@ -20,6 +20,9 @@ ModelName = Annotated[str, typer.Argument(help="Name of a model.")]
 Version = Annotated[str, typer.Option(help="Version in MLflow's registry.")]
 By = Annotated[str, typer.Option(help="Who asks; written to the history.")]
 Because = Annotated[str, typer.Option(help="Why; written to the history.")]
+Where = Annotated[
+    str, typer.Option("--compute", metavar="NAME=VALUE,...", help="Where to train, whatever models declare.")
+]
 Asker = Annotated[str | None, typer.Option(help="Who asks. Default: MLOPS_ACTOR, or else the account.")]
 
 
@@ -69,16 +72,19 @@ def land(
 
 @app.command(
     epilog="""Example: mlops materialize --select 'key:"flights/flight_delay/dataset"+'
+    or: mlops materialize --compute accelerator=cuda,devices=2,launcher=torchrun
     Exit code: 0 fine, 1 a station failed, 3 made but a check of severity ERROR is red."""
 )
 def materialize(
     select: Annotated[str, typer.Option(help="Dagster's asset selection.")] = "*",
+    compute: Where = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the end only.")] = False,
 ) -> None:
     """Bring stations up to date; what did not change is taken as it was."""
     from mlops_platform.cli.run_view import show_run
 
-    raise typer.Exit(show_run(context.project(), context.home(), select, quiet=quiet).exit_code)
+    run = show_run(context.project(), context.home(), select, compute=compute, quiet=quiet)
+    raise typer.Exit(run.exit_code)
 
 
 @app.command(epilog="Example: mlops rebuild origin_delays --from 2013-03 --to 2013-05")
@@ -97,11 +103,15 @@ def rebuild(
 
 
 @app.command(epilog="Example: mlops plan --select 'group:features'")
-def plan(select: Annotated[str, typer.Option(help="Dagster's asset selection.")] = "*", as_json: Json = False) -> None:
+def plan(
+    select: Annotated[str, typer.Option(help="Dagster's asset selection.")] = "*",
+    compute: Where = "",
+    as_json: Json = False,
+) -> None:
     """Tell what a run would do and why, without running it."""
     from mlops_platform.cli.plan import show_plan
 
-    show_plan(context.project(), context.home(), select, as_json=as_json)
+    show_plan(context.project(), context.home(), select, compute=compute, as_json=as_json)
 
 
 @app.command(epilog="Example: mlops why p-0123456789abcdef    or: mlops why latest")
@@ -130,7 +140,7 @@ def why_ran(
 def status(
     runs: Annotated[int, typer.Option(help="How many of Dagster's last runs to list.")] = 3, as_json: Json = False
 ) -> None:
-    """Tell what is live, what is stale and why, and how the last runs ended."""
+    """Tell what is live, what is stale and why, who holds which device, and how the last runs ended."""
     from mlops_platform.cli.status import show_status
 
     show_status(context.project(), context.home(), runs, as_json=as_json)

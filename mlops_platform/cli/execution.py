@@ -91,14 +91,17 @@ class Graph:
     Attributes:
         project: The declaration.
         definitions: Its Dagster definitions.
+        rooms: Group of each station.
+        compute: What overrides the models' declared compute.
     """
 
     project: Project
     definitions: "dg.Definitions"
     rooms: Mapping[str, str] = field(default_factory=dict)
+    compute: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, project: Project) -> "Graph":
+    def load(cls, project: Project, compute: Mapping[str, Any] | None = None) -> "Graph":
         """Builds the definitions; this is what imports Dagster."""
         import dagster as dg
 
@@ -108,7 +111,16 @@ class Graph:
         warnings.filterwarnings("ignore", category=dg.PreviewWarning)
         definitions = build_definitions(project)
         specs = definitions.resolve_all_asset_specs()
-        return cls(project, definitions, {"/".join(spec.key.path): spec.group_name or "" for spec in specs})
+        rooms = {"/".join(spec.key.path): spec.group_name or "" for spec in specs}
+        return cls(project, definitions, rooms, compute or {})
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """Of the definitions, compute as it is overridden."""
+        from mlops_platform.resources.compute import ComputeResource
+
+        found: Mapping[str, Any] = self.definitions.resources or {}
+        return {**found, "compute": ComputeResource(**self.compute)} if self.compute else found
 
     def select(self, selection: str) -> list["dg.AssetKey"]:
         """The stations that a selection names.
@@ -156,15 +168,19 @@ class Graph:
             listen(progress)
 
         ops = {station.replace("/", "__"): {"config": dict(told)} for station, told in (config or {}).items()}
+        run_config = {**_NO_CONSOLE, "ops": ops, **self._overridden()}
         job = self.definitions.resolve_job_def(f"{self.project.name}_everything")
         listeners.append(hear)
         try:
             with dg.DagsterInstance.get() as instance:
                 result = job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=False,
-                                                run_config={**_NO_CONSOLE, "ops": ops})  # fmt: skip
+                                                run_config=run_config)  # fmt: skip
         finally:
             listeners.remove(hear)
         return _outcome(result, ["/".join(key.path) for key in keys], finished, skipped)
+
+    def _overridden(self) -> Mapping[str, Any]:
+        return {"resources": {"compute": {"config": dict(self.compute)}}} if self.compute else {}
 
 
 def _outcome(result: "dg.ExecuteInProcessResult", stations: list[str], finished: list["Progress"],

@@ -4,6 +4,7 @@ from collections import Counter
 
 from mlops_platform.cli.context import console, emit, plural
 from mlops_platform.cli.execution import Graph
+from mlops_platform.cli.overrides import compute_overrides
 from mlops_platform.cli.planning import FAILS, MAY_RUN, RUNS, SKIPPED, TAKEN, plan
 from mlops_platform.cli.words import station_name
 from mlops_platform.resources.home import Home
@@ -13,10 +14,10 @@ _STYLES = {TAKEN: "dim", RUNS: "green", MAY_RUN: "yellow", SKIPPED: "yellow", FA
 _MOST = 4
 
 
-def show_plan(project: Project, home: Home, selection: str, *, as_json: bool) -> None:
+def show_plan(project: Project, home: Home, selection: str, *, compute: str = "", as_json: bool) -> None:
     """Prints one line a station, and the reasons of those that would run."""
     home.export()
-    graph = Graph.load(project)
+    graph = Graph.load(project, compute_overrides(compute, project))
     steps = plan(graph, home, graph.select(selection))
     if as_json:
         emit({"stations": [

@@ -53,7 +53,7 @@ def plan(graph: Graph, home: Home, keys: Sequence["dg.AssetKey"]) -> list[Step]:
     """
     from mlops_platform.resources.planning import PlanningStations
 
-    resources: Mapping[str, Any] = graph.definitions.resources or {}
+    resources = graph.resources
     stations = PlanningStations(path=str(home.path), environment=home.environment, mlflow=resources["mlflow"])
     assets, refs, steps = graph.definitions.resolve_asset_graph(), Refs(home), dict[str, Step]()
     selected = set(keys)

@@ -11,6 +11,7 @@ from rich.progress import SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from mlops_platform.cli.context import console, plural
 from mlops_platform.cli.execution import Graph, RedCheck, Run
+from mlops_platform.cli.overrides import compute_overrides
 from mlops_platform.cli.pruning import standing_run
 from mlops_platform.cli.terminal import own_terminal
 from mlops_platform.cli.words import station_name
@@ -70,10 +71,11 @@ class StationLines:
         return f"{self.indent}[cyan]{room:<11}[/]  {name}  {outcome}  {progress.seconds or 0:>7.2f} s{counted}"
 
 
-def show_run(project: Project, home: Home, selection: str, *, quiet: bool = False) -> Run:
+def show_run(project: Project, home: Home, selection: str, *, compute: str = "", quiet: bool = False) -> Run:
     """Materializes a selection, printing lines as it goes and the end; where all of it stands, nothing is launched."""
+    overrides = compute_overrides(compute, project)
     home.prepare()
-    return show_graph_run(Graph.load(project), home, selection, quiet=quiet)
+    return show_graph_run(Graph.load(project, overrides), home, selection, quiet=quiet)
 
 
 def show_graph_run(graph: Graph, home: Home, selection: str, *, quiet: bool = False) -> Run:

@@ -1,4 +1,4 @@
-"""``mlops status``: what is live, what is stale and why, what was refused, how the last runs ended."""
+"""``mlops status``: what is live, what is stale and why, what was refused, who holds devices, how runs ended."""
 
 import contextlib
 import sqlite3
@@ -10,9 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlops_platform.cli.context import console, emit, plural
+from mlops_platform.cli.devices import plain_devices, show_devices
 from mlops_platform.cli.standing import FRESH, NEVER, STALE, Standing, standings
 from mlops_platform.cli.words import station_name, when
 from mlops_platform.manifest import short
+from mlops_platform.resources.devices import device_states
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
@@ -27,12 +29,13 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
     histories = {model.name: PromotionHistory(home, project.name, model.name) for model in project.models}
     live = {name: history.live() for name, history in histories.items()}
     awaiting = {name: waiting.version for name, history in histories.items() if (waiting := history.awaiting())}
-    last, asked = last_runs(home, runs), decisions(project, home)
+    last, asked, devices = last_runs(home, runs), decisions(project, home), device_states(home.leases)
     if as_json:
         now = {name: {"version": m.champion, "checkpoint": m.checkpoint, "decided": m.at} if m else None
                for name, m in live.items()}  # fmt: skip
         emit({"home": str(home.path), "environment": home.environment, "live": now, "awaiting_approval": awaiting,
-              "retrain": asked, "stations": [_plain(each) for each in found], "runs": last})  # fmt: skip
+              "retrain": asked, "stations": [_plain(each) for each in found], "runs": last,
+              "devices": plain_devices(devices)})  # fmt: skip
         return
     shown = console()
     shown.print(f"[bold]{project.name}[/] in {home.path} ({home.environment})")
@@ -48,6 +51,7 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
     shown.print()
     shown.print(_table(found))
     _show_reasons(shown, found)
+    show_devices(shown, devices)
     _show_runs(shown, last)
 
 

@@ -10,88 +10,121 @@ import dagster as dg
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.ahead import importing
-from mlops_platform.resources.devices import cpus, device_class, gpus, lease
+from mlops_platform.resources.devices import cpus, device_class, lease
 from mlops_platform.resources.launchers import Launch, launcher
 from mlops_platform.spec import Compute
 
 # The run is recorded in MLflow, and its verdict is reached with the others.
 _COMES_NEXT = ("mlflow", "sklearn.linear_model", "sklearn.metrics", "matplotlib.figure", "onnxruntime")
+_OVERRIDES = (
+    "accelerator", "devices", "nodes", "precision", "strategy", "compile", "threads", "launcher",
+    "price_per_device_hour",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedCompute:
-    """A declaration met with this machine.
+    """A declaration met with the machines that its launcher reaches.
 
     Attributes:
         accelerator: ``cpu`` or ``cuda``.
-        devices: How many.
+        devices: How many on each node, each with a process.
+        nodes: How many machines.
         precision: Lightning's name of it.
-        threads: CPU threads.
+        strategy: How several processes share the work.
+        compile: Whether the network is compiled.
+        threads: CPU threads of each process.
         launcher: Name of the launcher.
+        price_per_device_hour: What an hour of one device costs; None where nobody knows.
         device_class: Kind of processor or model of GPU.
     """
 
     accelerator: Literal["cpu", "cuda"]
     devices: int
+    nodes: int = 1
     precision: str
+    strategy: Literal["ddp", "fsdp2"] = "ddp"
+    compile: bool = False
     threads: int
     launcher: str
+    price_per_device_hour: float | None = None
     device_class: str
 
     @property
+    def processes(self) -> int:
+        """How many processes the training program runs as."""
+        return self.devices * self.nodes
+
+    @property
     def software(self) -> dict[str, str]:
-        """What of it decides bits, for the recipe."""
-        device = f"{self.devices} {self.device_class}"
-        return {"device": device, "precision": self.precision, "threads": str(self.threads)}
+        """What of it decides bits, for the recipe; what is of no consequence to one usual process is left out."""
+        told = {"device": f"{self.devices} {self.device_class}", "precision": self.precision,
+                "threads": str(self.threads)}  # fmt: skip
+        if self.nodes > 1:
+            told["nodes"] = str(self.nodes)
+        if self.processes > 1 or self.strategy != "ddp":
+            told["strategy"] = self.strategy
+        if self.compile:
+            told["compile"] = "torch.compile"
+        return told
 
 
 class ComputeResource(dg.ConfigurableResource):
-    """Where training runs; each field overrides what the model declares, unless it is empty or zero.
+    """Where training runs; each field overrides what the model declares, unless it is empty, zero or null.
 
     A model's pool is no field here: Dagster binds pools when assets are defined.
 
     Attributes:
         accelerator: ``auto``, ``cpu`` or ``cuda``.
-        devices: How many devices.
+        devices: How many devices on each node.
+        nodes: How many machines.
         precision: Lightning's name of the numeric precision.
-        threads: CPU threads.
+        strategy: ``auto``, ``ddp`` or ``fsdp2``.
+        compile: Whether the network is compiled.
+        threads: CPU threads of each process.
         launcher: Name of the launcher.
+        price_per_device_hour: What an hour of one device costs.
         lease_wait_seconds: How long a training waits for devices that others hold.
+        silence_seconds: How long the training program may send no message before it is ended.
+        stall_seconds: How long it may say that it lives and not get on before it is ended.
+        grace_seconds: How long a program that is asked to stop may take to save and go before it is killed.
     """
 
     accelerator: str = ""
     devices: int = 0
+    nodes: int = 0
     precision: str = ""
+    strategy: str = ""
+    compile: bool | None = None
     threads: int = 0
     launcher: str = ""
+    price_per_device_hour: float | None = None
     lease_wait_seconds: float = 3600.0
+    silence_seconds: float = 600.0
+    stall_seconds: float = 3600.0
+    grace_seconds: float = 30.0
 
     def resolve(self, declared: Compute) -> ResolvedCompute:
-        """Meets a declaration with the overrides and with this machine.
+        """Meets a declaration with the overrides and with what the launcher reaches.
 
         Raises:
-            SpecError: An override is of no valid value.
+            SpecError: An override is of no valid value, or does not go with the rest.
             PlatformError: Devices are asked for that are not there.
         """
-        names = ("accelerator", "devices", "precision", "threads", "launcher")
-        overrides = {name: value for name in names if (value := getattr(self, name))}
-        asked = dataclasses.replace(declared, **overrides)
-        there = gpus() if asked.accelerator != "cpu" else {}
-        accelerator = ("cuda" if there else "cpu") if asked.accelerator == "auto" else asked.accelerator
-        available = len(there) if accelerator == "cuda" else 1
-        if asked.devices > available:
-            nothing = "no NVIDIA device: neither nvidia-smi nor /proc/driver/nvidia shows one"
-            raise PlatformError(
-                required=f"{asked.devices} {accelerator} device(s) for training",
-                found=(", ".join(there.values()) or nothing)
-                if accelerator == "cuda"
-                else "one processor is one device",
-                remedy="set the compute resource's accelerator to cpu and devices to 1, or run where the devices are",
-            )
-        threads = min(asked.threads, len(cpus()))
+        told: Any = {name: getattr(self, name) for name in _OVERRIDES}
+        asked = dataclasses.replace(
+            declared, **{name: told[name] for name in told if told[name] or told[name] is False}
+        )
+        chosen = launcher(asked.launcher)
+        there = dict(chosen.gpus()) if asked.accelerator != "cpu" else {}
+        accelerator: Literal["cpu", "cuda"] = "cuda" if there or asked.accelerator == "cuda" else "cpu"
+        if accelerator == "cuda":
+            _require_gpus(asked, there, near=chosen.near)
         return ResolvedCompute(
-            accelerator=accelerator, devices=asked.devices, precision=asked.precision,
-            threads=threads, launcher=asked.launcher, device_class=device_class(accelerator),
+            accelerator=accelerator, devices=asked.devices, nodes=asked.nodes, precision=asked.precision,
+            strategy="fsdp2" if asked.strategy == "fsdp2" else "ddp", compile=asked.compile,
+            threads=_threads(asked, accelerator) if chosen.near else asked.threads, launcher=asked.launcher,
+            price_per_device_hour=asked.price_per_device_hour, device_class=device_class(accelerator, there),
         )  # fmt: skip
 
     def run(
@@ -114,29 +147,58 @@ class ComputeResource(dg.ConfigurableResource):
         """
         chosen = launcher(compute.launcher)
         on_cpu = compute.accelerator == "cpu"
-        count = compute.threads if on_cpu else compute.devices
-        asked = Launch(job=job, accelerator=compute.accelerator, devices=compute.devices, threads=compute.threads,
-                       env=_environment(compute))  # fmt: skip
+        count = compute.threads * compute.devices if on_cpu else compute.devices
+        asked = Launch(
+            job=job, accelerator=compute.accelerator, devices=compute.devices, nodes=compute.nodes,
+            threads=compute.threads, env=self._environment(compute), silence_seconds=self.silence_seconds,
+            stall_seconds=self.stall_seconds, grace_seconds=self.grace_seconds,
+        )  # fmt: skip
         if not chosen.near:
-            return chosen.launch(context, asked)
+            with importing(*_COMES_NEXT):
+                return chosen.launch(context, asked)
         with lease(
-            leases, compute.accelerator, cpus() if on_cpu else list(gpus()), count,
+            leases, compute.accelerator, cpus() if on_cpu else list(chosen.gpus()), count,
             wait_seconds=self.lease_wait_seconds,
             waiting=lambda holders: context.log.info(f"waiting for {count} {compute.accelerator}: {holders}"),
+            run_id=context.run.run_id, model="/".join(context.asset_key.path[:2]),
         ) as held:  # fmt: skip
             indices = ",".join(held.indices)
             context.log.info(f"training on {compute.device_class}, {compute.accelerator} {indices}")
-            env = {**asked.env, "CUDA_VISIBLE_DEVICES": "" if on_cpu else indices}
+            env = asked.env if on_cpu else {**asked.env, "CUDA_VISIBLE_DEVICES": indices}
             with importing(*_COMES_NEXT):
                 return chosen.launch(context, dataclasses.replace(asked, env=env, hold=held.handles))
 
+    def _environment(self, compute: ResolvedCompute) -> dict[str, str]:
+        threads = str(compute.threads)
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if compute.accelerator == "cpu" else {}
+        return {
+            **hidden,
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "POLARS_MAX_THREADS": threads,
+            "PYTHONHASHSEED": "0",
+            "MLOPS_HEARTBEAT_SECONDS": f"{min(5.0, self.silence_seconds / 4):g}",
+        }
 
-def _environment(compute: ResolvedCompute) -> dict[str, str]:
-    threads = str(compute.threads)
-    return {
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "POLARS_MAX_THREADS": threads,
-        "PYTHONHASHSEED": "0",
-    }
+
+def _require_gpus(asked: Compute, there: Mapping[str, str], *, near: bool) -> None:
+    if asked.processes <= len(there):
+        return
+    nothing = "no NVIDIA device: neither nvidia-smi nor /proc/driver/nvidia shows one" if near else "no GPU"
+    raise PlatformError(
+        required=f"{asked.processes} cuda device(s) for training, by launcher {asked.launcher}",
+        found=", ".join(f"{index}: {name}" for index, name in there.items()) or nothing,
+        remedy="ask for accelerator=cpu, for auto, or for fewer devices; or run where the devices are",
+    )
+
+
+def _threads(asked: Compute, accelerator: str) -> int:
+    """Threads of each process, so that all processes together find as many processors on this machine."""
+    here = len(cpus())
+    if accelerator == "cpu" and asked.devices > here:
+        raise PlatformError(
+            required=f"{asked.devices} cpu devices for training, each of at least one processor",
+            found=f"{here} processor(s)", remedy=f"ask for devices={here} or fewer",
+        )  # fmt: skip
+    return min(asked.threads, max(here // asked.devices, 1))

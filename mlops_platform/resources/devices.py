@@ -12,14 +12,17 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops_platform.errors import PlatformError
 
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 _POLL_SECONDS = 0.2
+# Notes are as long as this, so that one write replaces the one before.
+_NOTE_BYTES = 1024
 
 
 def gpus() -> dict[str, str]:
@@ -37,11 +40,11 @@ def cpus() -> list[str]:
     return [str(index) for index in range(allowed)]
 
 
-def device_class(accelerator: str) -> str:
-    """What decides bits beside the software: the kind of processor or the model of GPU."""
+def device_class(accelerator: str, models: Mapping[str, str]) -> str:
+    """What decides bits beside the software: the kind of processor, or the models of GPU."""
     if accelerator == "cpu":
         return f"cpu {platform.machine()}"
-    return "cuda " + ", ".join(sorted(set(gpus().values())))
+    return "cuda " + ", ".join(sorted(set(models.values())))
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,84 @@ class Lease:
     handles: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who took a lease.
+
+    Attributes:
+        pid: Of the process that took it; a training program that holds it, too, may outlive that one by a moment.
+        since: When, ISO 8601 in UTC.
+        run_id: Of the Dagster run; empty where there is none.
+        model: ``project/model``; empty where there is none.
+    """
+
+    pid: int
+    since: str
+    run_id: str = ""
+    model: str = ""
+
+    def __str__(self) -> str:
+        whose = f"{self.model}, run {self.run_id[:8]}, " if self.model else ""
+        return f"{whose}process {self.pid}, since {self.since[:16].replace('T', ' ')} UTC"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceState:
+    """A device of this machine and who holds it.
+
+    Attributes:
+        kind: ``cpu`` or ``cuda``.
+        index: As leases name it.
+        model: What it is.
+        holder: None where it is free.
+    """
+
+    kind: str
+    index: str
+    model: str
+    holder: Holder | None
+
+
+def device_states(folder: Path) -> list[DeviceState]:
+    """Every device of this machine, GPUs first.
+
+    Args:
+        folder: Of the lock files; it may not be there yet.
+    """
+    there = [("cuda", index, model) for index, model in gpus().items()]
+    there += [("cpu", index, platform.machine()) for index in cpus()]
+    return [
+        DeviceState(kind=kind, index=index, model=model, holder=holder_of(folder / f"{kind}-{index}"))
+        for kind, index, model in there
+    ]
+
+
+def holder_of(path: Path) -> Holder | None:
+    """Who holds a device now; whoever died holds none.
+
+    Args:
+        path: The device's lock file; it may not be there yet.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        # Held for a moment, shared: a contender who comes in between tries again.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        note = os.pread(handle, _NOTE_BYTES, 0)
+        return Holder(**json.loads(note)) if note else Holder(pid=0, since="")
+    else:
+        return None
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def lease(
     folder: Path, kind: str, candidates: list[str], count: int, *, wait_seconds: float,
-    waiting: Callable[[str], None] = lambda holders: None,
+    waiting: Callable[[str], None] = lambda holders: None, run_id: str = "", model: str = "",
 ) -> Iterator[Lease]:  # fmt: skip
     """Holds ``count`` of the candidate devices, all or none, until the block ends.
 
@@ -73,14 +150,15 @@ def lease(
         count: How many are needed.
         wait_seconds: How long to wait for others.
         waiting: Told once who holds them, when waiting begins.
+        run_id, model: Who asks, for those who look; see ``Holder``.
 
     Raises:
         PlatformError: They were not free in time.
     """
     folder.mkdir(parents=True, exist_ok=True)
     deadline, told = time.monotonic() + wait_seconds, False
-    while (held := _try(folder, kind, candidates, count)) is None:
-        holders = ", ".join(_holder(folder / f"{kind}-{index}") for index in candidates)
+    while (held := _try(folder, kind, candidates, count, run_id, model)) is None:
+        holders = _holders(folder, kind, candidates)
         if time.monotonic() >= deadline:
             raise PlatformError(
                 required=f"{count} free {kind} device(s) within {wait_seconds:g} s", found=f"held: {holders}",
@@ -98,7 +176,7 @@ def lease(
             os.close(handle)
 
 
-def _try(folder: Path, kind: str, candidates: list[str], count: int) -> Lease | None:
+def _try(folder: Path, kind: str, candidates: list[str], count: int, run_id: str, model: str) -> Lease | None:
     taken: dict[str, int] = {}
     for index in candidates:
         if len(taken) == count:
@@ -114,15 +192,20 @@ def _try(folder: Path, kind: str, candidates: list[str], count: int) -> Lease | 
         for handle in taken.values():
             os.close(handle)
         return None
+    holder = Holder(pid=os.getpid(), since=datetime.now(UTC).isoformat(), run_id=run_id, model=model)
     for handle in taken.values():
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps({"pid": os.getpid()}).encode(), 0)
+        os.pwrite(handle, json.dumps(asdict(holder)).encode().ljust(_NOTE_BYTES), 0)
     return Lease(kind, tuple(taken), tuple(taken.values()))
 
 
-def _holder(path: Path) -> str:
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return f"{path.name} by process {json.loads(text)['pid']}" if text else f"{path.name} by nobody yet"
+def _holders(folder: Path, kind: str, candidates: list[str]) -> str:
+    """Who holds which of the candidates, each holder once."""
+    held: dict[str, list[str]] = {}
+    for index in candidates:
+        if (holder := holder_of(folder / f"{kind}-{index}")) is not None:
+            held.setdefault(str(holder), []).append(index)
+    told = "; ".join(f"{kind} {', '.join(indices)} by {holder}" for holder, indices in held.items())
+    return told or f"none of {len(candidates)}"
 
 
 def _asked_driver_tool() -> dict[str, str]:

@@ -9,6 +9,7 @@ Accelerator = Literal["auto", "cpu", "cuda"]
 Strategy = Literal["auto", "ddp", "fsdp2"]
 LauncherName = Literal["local", "torchrun", "ray", "kubernetes"]
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true")
+_SHORT = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,8 @@ class Compute:
         accelerator: ``cpu``, ``cuda``, or ``auto`` for ``cuda`` where there is one and ``cpu`` elsewhere.
         devices: How many on each node.
         nodes: How many machines; only Ray and Kubernetes reach others than this one.
-        precision: Lightning's name of the numeric precision, one of ``PRECISIONS``.
+        precision: Lightning's name of the numeric precision, one of ``PRECISIONS``; ``32``, ``16`` and ``bf16`` are
+            short for ``32-true``, ``16-mixed`` and ``bf16-mixed``, as in Lightning.
         strategy: How several processes share the work: ``ddp`` copies the network to each, ``fsdp2`` shards it;
             ``auto`` is ``ddp`` where there are several.
         compile: Whether the network is compiled by ``torch.compile``.
@@ -45,6 +47,7 @@ class Compute:
     price_per_device_hour: float | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", _SHORT.get(self.precision, self.precision))
         for name, choices in (
             ("accelerator", get_args(Accelerator)), ("strategy", get_args(Strategy)),
             ("launcher", get_args(LauncherName)), ("precision", PRECISIONS),

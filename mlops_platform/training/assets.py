@@ -73,7 +73,8 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             # Whoever asks: never two trainings of one model at a time.
             with exclusive(stations.home, f"{project.name}.{model.name}.training"):
                 finished = _trained(context, compute, resolved, job, stations.home.leases)
-            return _made(output, finished, _start_known_until(stations, start.manifest) if start else None)
+            until = _start_known_until(stations, start.manifest) if start else None
+            return _made(output, {**finished, "compute": asdict(resolved)}, until)
 
         with red_check(context):
             return stations.make(context, kind="checkpoint", code=code, config=config, inputs=inputs,
@@ -101,7 +102,8 @@ def _job(model: Model, numeric: tuple[str, ...], dataset: Artifact, output: Path
     return Job(
         train=dataset.file(TRAIN), validation=dataset.file(VALIDATION), output=output, numeric=numeric,
         categories=model.categories, network=model.network, task=model.task,
-        device=Device(accelerator=compute.accelerator, devices=compute.devices, precision=compute.precision,
+        device=Device(accelerator=compute.accelerator, devices=compute.devices, nodes=compute.nodes,
+                      precision=compute.precision, strategy=compute.strategy, compile=compute.compile,
                       threads=compute.threads),
         start=Start(folder=start.folder, digest=start.manifest.digest) if start else None,
     )  # fmt: skip
@@ -143,6 +145,7 @@ def _show(artifact: Artifact) -> dict[str, Any]:
         "best_epoch": training.best_epoch + 1,
         "parameters": training.parameters,
         "rows_per_second": measured["rows_per_second"],
+        **({"compute": dg.MetadataValue.json(measured["compute"])} if "compute" in measured else {}),
         "learning_curves": dg.MetadataValue.md(picture(curves, training.best_epoch)),
         **(_show_start(artifact.manifest, training.warm_start) if training.warm_start is not None else {}),
     }

@@ -20,6 +20,9 @@ def test_the_checkpoint_holds_its_files_and_its_recipe(checkpoint: Artifact) -> 
     assert recipe.software["device"].startswith("1 cpu")
     assert {"torch", "pytorch_lightning", "onnx", "onnxscript"} <= set(recipe.software)
     assert checkpoint.manifest.produced.measured["rows_per_second"] > 0
+    assert set(recipe.software).isdisjoint({"nodes", "strategy", "compile", "launcher"})
+    compute = checkpoint.manifest.produced.measured["compute"]
+    assert compute["launcher"] == "local" and compute["strategy"] == "ddp" and compute["devices"] == 1
 
 
 def test_every_check_passes(trained: dg.ExecuteInProcessResult) -> None:
@@ -31,7 +34,7 @@ def test_every_check_passes(trained: dg.ExecuteInProcessResult) -> None:
 
 def test_the_ui_gets_curves_and_figures(trained: dg.ExecuteInProcessResult) -> None:
     (event,) = trained.asset_materializations_for_node("shop__sells__checkpoint")
-    assert {"validation_auc", "parameters", "rows_per_second", "learning_curves"} <= set(event.metadata)
+    assert {"validation_auc", "parameters", "rows_per_second", "compute", "learning_curves"} <= set(event.metadata)
     assert str(event.metadata["learning_curves"].value).startswith("![learning curves](data:image/png;base64,iVBOR")
 
 

@@ -14,7 +14,7 @@ import pytest
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources import devices
 from mlops_platform.resources.compute import ComputeResource
-from mlops_platform.resources.launchers.local import ended
+from mlops_platform.resources.launchers.near import ended
 from mlops_platform.spec import Compute
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +115,7 @@ def test_an_interrupted_wait_ends_the_program() -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", listens], stdout=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-    with pytest.raises(KeyboardInterrupt), ended(process):
+    with pytest.raises(KeyboardInterrupt), ended(process, 20.0):
         raise KeyboardInterrupt
     assert process.returncode == -signal.SIGTERM
 

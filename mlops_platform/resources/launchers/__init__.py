@@ -25,6 +25,9 @@ class Launch:
         threads: CPU threads of each process.
         env: Variables to add to the program's environment.
         hold: Descriptors of device leases on this machine, which the program keeps open as long as it lives.
+        silence_seconds: How long the program may send no message before it is ended.
+        stall_seconds: How long it may say that it lives and not get on before it is ended.
+        grace_seconds: How long a program that is asked to stop may take to save and go before it is killed.
         program: Module that is run.
     """
 
@@ -35,6 +38,9 @@ class Launch:
     threads: int = 1
     env: Mapping[str, str] = field(default_factory=dict)
     hold: tuple[int, ...] = ()
+    silence_seconds: float = 600.0
+    stall_seconds: float = 3600.0
+    grace_seconds: float = 30.0
     program: str = PROGRAM
 
 
@@ -47,6 +53,10 @@ class Launcher(Protocol):
 
     near: bool
 
+    def gpus(self) -> Mapping[str, str]:
+        """Models of the GPUs that it can give a training, by whatever names them there; empty where there are none."""
+        ...
+
     def launch(self, context: dg.AssetExecutionContext, launch: Launch) -> tuple[Mapping[str, Any], ...]:
         """Runs one job.
 
@@ -58,12 +68,17 @@ class Launcher(Protocol):
             The program's messages, in order; the last one's ``event`` is ``finished``.
 
         Raises:
-            TrainingError: The program refused the job, failed, or was killed.
+            TrainingError: The program refused the job, or failed.
+            KilledError: It was killed, or was ended since it no longer reported or got on.
+            SavedError: It was asked to stop, and saved.
         """
         ...
 
 
-LAUNCHERS = {"local": "mlops_platform.resources.launchers.local:LocalLauncher"}
+LAUNCHERS = {
+    "local": "mlops_platform.resources.launchers.local:LocalLauncher",
+    "torchrun": "mlops_platform.resources.launchers.torchrun:TorchrunLauncher",
+}
 """Class of each launcher by its name, called without arguments."""
 
 

@@ -1,30 +1,65 @@
-"""What a training program's end means, told by its exit code and its messages."""
+"""What a training program's end means, told by exit codes and messages."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from mlops_platform.errors import KilledError, TrainingError
+from mlops_platform.errors import KilledError, SavedError, TrainingError
+
+RESUME_ME = 75
+"""Exit code EX_TEMPFAIL: what was done is saved, the same job goes on from there."""
 
 
-def require_finished(code: int, messages: tuple[Mapping[str, Any], ...]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A process of a group that did not end well.
+
+    Attributes:
+        rank: Its place in the group.
+        code: Exit code; minus the signal's number where one ended it.
+        said: Its error: what was required, found and to be done where it was a mistake of the user, else the last
+            words of its traceback under ``found``; empty where it left none.
+    """
+
+    rank: int
+    code: int
+    said: Mapping[str, Any]
+
+
+def require_finished(code: int, messages: Sequence[Mapping[str, Any]], ended: Sequence[Ended] = ()) -> None:
     """Returns if the program left a whole checkpoint.
 
     Args:
-        code: Its exit code; minus the signal's number where one ended it.
-        messages: Its custom messages, in order.
+        code: Exit code of the program, or of what started its processes; minus the signal's number.
+        messages: Custom messages of rank 0, in order.
+        ended: Processes that failed, the first one first, where the launcher knows.
 
     Raises:
+        SavedError: It was asked to stop, and saved.
         TrainingError: It refused the job or failed.
         KilledError: A signal ended it.
     """
     last = messages[-1] if messages else {}
-    if last.get("event") == "failed":
-        said = {name: last[name] for name in ("required", "found", "remedy")}
-        raise TrainingError(**said, check=last.get("check"))
-    if code != 0 or last.get("event") != "finished":
-        how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        killed = code == -signal.SIGKILL
-        remedy = "free memory or raise its limit, then run it again" if killed else "read its output above"
-        error = KilledError if code < 0 else TrainingError
-        raise error(required="the training program to finish", found=how, remedy=remedy)
+    if code == 0 and last.get("event") == "finished":
+        return
+    first = ended[0] if ended else Ended(rank=0, code=code, said={})
+    who = f"rank {first.rank}: " if len(ended) > 1 or first.rank > 0 else ""
+    if last.get("event") == "failed" and (first.rank == 0 or first.said.get("found") == last["found"]):
+        raise TrainingError(required=last["required"], found=last["found"], remedy=last["remedy"],
+                            check=last.get("check"))  # fmt: skip
+    if first.code == RESUME_ME:
+        raise SavedError(
+            required="the training program to finish", found=f"{who}it was asked to stop and saved before it did",
+            remedy="run it again: it goes on from there",
+        )  # fmt: skip
+    if "required" in first.said:
+        said = first.said
+        raise TrainingError(required=said["required"], found=who + said["found"], remedy=said["remedy"],
+                            check=said.get("check"))  # fmt: skip
+    how = f"it was ended by {signal.Signals(-first.code).name}" if first.code < 0 else f"exit code {first.code}"
+    told = f", {first.said['found']}" if first.said else ""
+    killed = first.code == -signal.SIGKILL
+    remedy = "free memory or raise its limit, then run it again" if killed else "read its output above"
+    error = KilledError if first.code < 0 else TrainingError
+    raise error(required="the training program to finish", found=f"{who}{how}{told}", remedy=remedy)

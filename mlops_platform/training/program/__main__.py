@@ -1,6 +1,10 @@
-"""The program's face: told by Dagster Pipes which job to do, or by hand with ``--job job.json``."""
+"""The program's face: told by Dagster Pipes which job to do, or by hand with ``--job job.json``.
+
+Of several processes each does the same job, by torchrun's variables; only the first one speaks to Dagster.
+"""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -9,12 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from dagster_pipes import open_dagster_pipes
+from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.training.job import Job
-from mlops_platform.training.program.fit import train
 from mlops_platform.training.program.leash import follow_parent
+from mlops_platform.training.program.pulse import PULSE
+from mlops_platform.training.program.rank import Rank
 from mlops_platform.training.record import Epoch
 
 
@@ -24,28 +29,36 @@ def main() -> int:
         signal.signal(number, _leave)
     follow_parent()
     parser = argparse.ArgumentParser(prog="python -m mlops_platform.training.program", description=__doc__)
-    parser.add_argument("--job", type=Path, help="job file to do without Dagster")
-    arguments = parser.parse_args()
-    if arguments.job is not None:
-        return _work(arguments.job, lambda text: print(text, flush=True), lambda message: None)
-    with open_dagster_pipes() as pipes:
-        return _work(Path(pipes.get_extra("job")), pipes.log.info, pipes.report_custom_message)
+    parser.add_argument("--job", type=Path, help="job file to do; else Dagster Pipes tells it")
+    job, rank = parser.parse_args().job, Rank.here()
+    if rank.number > 0:
+        return _work(job, rank, lambda text: None, lambda message: None)
+    if DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ:
+        return _work(job, rank, lambda text: print(text, flush=True), lambda message: None)
+    with open_dagster_pipes() as pipes, PULSE.beating(pipes.report_custom_message, pipes.log.info):
+        return _work(Path(pipes.get_extra("job")), rank, pipes.log.info, pipes.report_custom_message)
 
 
-def _work(job: Path, say: Callable[[str], None], send: Callable[[dict[str, Any]], None]) -> int:
+def _work(job: Path, rank: Rank, say: Callable[[str], None], send: Callable[[dict[str, Any]], None]) -> int:
     def report(epoch: Epoch) -> None:
         losses = f"train {epoch.train_loss:.5f} validation {epoch.validation_loss:.5f}"
         what, value = epoch.figure
         say(f"epoch {epoch.epoch + 1}: loss {losses}, {what} {value:.5f}")
         send({"event": "epoch", **epoch.to_json()})
 
+    # Seconds of imports: by now the launcher hears a pulse, and a launcher that died is followed.
+    from mlops_platform.training.program.fit import train
+
     try:
         training, timing = train(Job.read(job), report)
     except PlatformError as error:
         said = {"required": error.required, "found": error.found, "remedy": error.remedy}
         send({"event": "failed", **said, "check": getattr(error, "check", None)})
-        print(error, file=sys.stderr)
+        rank.fail(error)
         return 1
+    except Exception as error:
+        rank.fail(error)
+        raise
     say(f"best epoch {training.best_epoch + 1}, {timing.rows_per_second:,.0f} rows/s")
     send({"event": "finished", **asdict(timing)})
     return 0

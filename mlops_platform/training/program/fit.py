@@ -24,7 +24,9 @@ from mlops_platform.training.program.learner import Learner
 from mlops_platform.training.program.loader import OrderedBatches, ShuffledBatches
 from mlops_platform.training.program.network import Normaliser, ScoringProgram, build
 from mlops_platform.training.program.objective import objective_of, program_of
+from mlops_platform.training.program.pulse import PULSE
 from mlops_platform.training.program.start import warm
+from mlops_platform.training.program.steps import Steps
 from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, WarmStart, curves_json
 from mlops_platform.training.soundness import SOUNDNESS, soundness_json
 
@@ -68,6 +70,7 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing]:
     sound = first_look(job, program, encoding.cardinalities, rows)
     learner, steps = _fit(job, program, rows, validation, report)
     fitted = time.perf_counter()
+    PULSE.phase("the export")
     program.load_state_dict(learner.best)
     program.float().eval()
     exported = export(program, validation)
@@ -124,7 +127,7 @@ def _fit(
         max_epochs=recipe.epochs, accelerator=device.accelerator, devices=device.devices,
         precision=cast(Any, device.precision), deterministic=True, gradient_clip_val=_CLIP,
         num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[Steps(PULSE)],
     )  # fmt: skip
     trainer.fit(learner, batches, OrderedBatches(validation.tensors, batch_size=_VALIDATION_BATCH))
     return learner.cpu(), steps
