@@ -9,7 +9,18 @@ from pathlib import Path
 from benchmarks.costs import run
 from benchmarks.tables import machine, table
 
-NAMES = ("load", "quality", "stations", "landing", "noop", "arrival", "joins", "offline_stores", "bounded_memory")
+NAMES = (
+    "load",
+    "quality",
+    "stations",
+    "landing",
+    "noop",
+    "arrival",
+    "joins",
+    "offline_stores",
+    "bounded_memory",
+    "input_path",
+)
 _ROOT = Path(__file__).parents[1]
 
 

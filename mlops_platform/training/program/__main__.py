@@ -50,7 +50,7 @@ def _work(job: Path, rank: Rank, say: Callable[[str], None], send: Callable[[dic
     from mlops_platform.training.program.fit import train
 
     try:
-        training, timing = train(Job.read(job), report)
+        done = train(Job.read(job), report)
     except PlatformError as error:
         said = {"required": error.required, "found": error.found, "remedy": error.remedy}
         send({"event": "failed", **said, "check": getattr(error, "check", None)})
@@ -59,6 +59,9 @@ def _work(job: Path, rank: Rank, say: Callable[[str], None], send: Callable[[dic
     except Exception as error:
         rank.fail(error)
         raise
+    if done is None:
+        return 0
+    training, timing = done
     say(f"best epoch {training.best_epoch + 1}, {timing.rows_per_second:,.0f} rows/s")
     send({"event": "finished", **asdict(timing)})
     return 0

@@ -1,5 +1,6 @@
 """The work of the training program: a job in, a checkpoint's files out, the same bytes whenever the job is the same."""
 
+import copy
 import logging
 import random
 import time
@@ -25,8 +26,11 @@ from mlops_platform.training.program.loader import OrderedBatches, ShuffledBatch
 from mlops_platform.training.program.network import Normaliser, ScoringProgram, build
 from mlops_platform.training.program.objective import objective_of, program_of
 from mlops_platform.training.program.pulse import PULSE
+from mlops_platform.training.program.rank import Rank
+from mlops_platform.training.program.sharing import learner_of
 from mlops_platform.training.program.start import warm
 from mlops_platform.training.program.steps import Steps
+from mlops_platform.training.program.strategy import launched, trainer_options
 from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, WarmStart, curves_json
 from mlops_platform.training.soundness import SOUNDNESS, soundness_json
 
@@ -49,12 +53,15 @@ class Timing:
     rows_per_second: float
 
 
-def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing]:
+def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing] | None:
     """Trains, exports, compares, and only then writes the checkpoint's files.
 
     Args:
         job: What to train.
         report: Hears of each epoch.
+
+    Returns:
+        Facts and times; None in all but the first of several processes.
 
     Raises:
         InputError: A declared column is missing or of a wrong type.
@@ -64,20 +71,25 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing]:
     """
     _prepare(job)
     begun = time.perf_counter()
-    encoding, rows, validation = read_splits(job)
+    rank = launched(job.device)
+    encoding, rows, validation = read_splits(job, sharing=rank.together)
     read = time.perf_counter()
     program, begun_from = _begin(job, encoding, rows)
     sound = first_look(job, program, encoding.cardinalities, rows)
-    learner, steps = _fit(job, program, rows, validation, report)
+    # Training may leave a sharded or compiled network.
+    scorer = copy.deepcopy(program)
+    learner, steps = _fit(job, program, rows, validation, report, rank)
     fitted = time.perf_counter()
+    if rank.number > 0:
+        return None
     PULSE.phase("the export")
-    program.load_state_dict(learner.best)
-    program.float().eval()
-    exported = export(program, validation)
-    difference = largest_difference(program, encoding, exported, validation)
+    scorer.load_state_dict(learner.best)
+    scorer.float().eval()
+    exported = export(scorer, validation)
+    difference = largest_difference(scorer, encoding, exported, validation)
     training = replace(_describe(job, learner, steps, rows, validation, difference), warm_start=begun_from)
     files = {
-        WEIGHTS: _weights(program),
+        WEIGHTS: _weights(scorer),
         PROGRAM: exported,
         SCORING: canonical_json(encoding.to_json()),
         CURVES: canonical_json(curves_json(learner.curves)),
@@ -116,21 +128,23 @@ def _begin(job: Job, encoding: Encoding, rows: Rows) -> tuple[ScoringProgram, Wa
 
 
 def _fit(
-    job: Job, program: ScoringProgram, rows: Rows, validation: Rows, report: Callable[[Epoch], None]
-) -> tuple[Learner, int]:
+    job: Job, program: ScoringProgram, rows: Rows, validation: Rows, report: Callable[[Epoch], None],
+    rank: Rank,
+) -> tuple[Learner, int]:  # fmt: skip
     recipe, device = job.network, job.device
-    mapped = rows.path is not None
-    batches = ShuffledBatches(rows.tensors, batch_size=recipe.batch_size, seed=recipe.seed, ahead=mapped)
-    steps = recipe.epochs * len(batches)
-    learner = Learner(program, recipe, steps, report)
+    place = {"rank": rank.number, "world": rank.world}
+    batches = ShuffledBatches(rows.tensors, batch_size=recipe.batch_size, seed=recipe.seed, ahead=rows.path is not None,
+                              **place)  # fmt: skip
+    learner = learner_of(job, program, batches, report, rank)
     trainer = lightning.Trainer(
         max_epochs=recipe.epochs, accelerator=device.accelerator, devices=device.devices,
         precision=cast(Any, device.precision), deterministic=True, gradient_clip_val=_CLIP,
         num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[Steps(PULSE)],
+        **trainer_options(device, rank),
     )  # fmt: skip
-    trainer.fit(learner, batches, OrderedBatches(validation.tensors, batch_size=_VALIDATION_BATCH))
-    return learner.cpu(), steps
+    trainer.fit(learner, batches, OrderedBatches(validation.tensors, batch_size=_VALIDATION_BATCH, **place))
+    return learner.cpu(), recipe.epochs * len(batches)
 
 
 def _weights(program: ScoringProgram) -> bytes:

@@ -91,17 +91,31 @@ class Learner(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Notes the epoch, whose validation is over by now, and keeps its weights if it is the best."""
-        logits, label = (torch.cat(parts) for parts in zip(*self._answers, strict=True))
-        self._answers = []
+        logits, label = self._validated()
         loss = float(self._objective.loss(logits.double(), label.double()))
-        train = float(self._loss) / self._seen
+        summed, seen = self._sums()
+        train = summed / seen
         self._require_finite(train, "training loss")
         self._require_finite(loss, "validation loss")
         figures = self._objective.figures(logits, label)
         if all(loss < earlier.validation_loss for earlier in self.curves):
-            self.best = {name: value.detach().cpu().clone() for name, value in self.program.state_dict().items()}
+            self.best = self._state()
         self.curves.append(Epoch(self.current_epoch, train, loss, **figures))
         self._report(self.curves[-1])
+
+    def _validated(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The answers to the validation rows in stored order, and their labels; forgets them."""
+        answers, label = (torch.cat(parts) for parts in zip(*self._answers, strict=True))
+        self._answers = []
+        return answers, label
+
+    def _sums(self) -> tuple[float, int]:
+        """The loss of the epoch's rows so far, and how many they are."""
+        return float(self._loss), self._seen
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        """A copy of the weights on the CPU."""
+        return {name: value.detach().cpu().clone() for name, value in self.program.state_dict().items()}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer and its schedule, moved on at every step."""

@@ -21,17 +21,20 @@ class Rank:
         number: From 0; only 0 speaks to Dagster and writes the checkpoint's files.
         world: How many there are, on all machines.
         local: Its place on this machine, which is that of its device.
+        together: How many there are on this machine.
     """
 
     number: int = 0
     world: int = 1
     local: int = 0
+    together: int = 1
 
     @classmethod
     def here(cls) -> "Rank":
         """This process's."""
-        number, world, local = (os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-        return cls(int(number or 0), int(world or 1), int(local or 0))
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+        number, world, local, together = (os.environ.get(name) for name in names)
+        return cls(int(number or 0), int(world or 1), int(local or 0), int(together or 1))
 
     def fail(self, error: Exception) -> None:
         """Tells why this process ends: on standard error, and in the file that torchrun names for it, if it does."""
