@@ -21,7 +21,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
@@ -30,11 +30,9 @@ import polars as pl
 from benchmarks.tables import table
 from mlops_platform.spec import Network
 from mlops_platform.training.job import Device, Job
-from mlops_platform.training.program import fit, inputs  # before torch: it says how OpenMP's threads wait
 
-import pytorch_lightning as lightning  # isort: skip
-import torch  # isort: skip
-from safetensors.torch import load_file  # isort: skip
+if TYPE_CHECKING:
+    import torch
 
 LEAST = 0.9
 CODES = (17, 4, 106, 4000)
@@ -65,6 +63,8 @@ def now() -> tuple[float, float]:
 
 def ours(job: Job) -> Marks:
     """Trains; the times of its reports."""
+    from mlops_platform.training.program import fit
+
     marks: Marks = []
     fit.train(job, lambda epoch: marks.append(now()))
     return marks
@@ -72,17 +72,21 @@ def ours(job: Job) -> Marks:
 
 def mapped(job: Job) -> Marks:
     """As ``ours``, with the rows in mapped files."""
+    from mlops_platform.training.program import inputs
+
     with mock.patch.object(inputs, "available", lambda: 0):
         return ours(job)
 
 
-def bare(job: Job, states: list[dict[str, torch.Tensor]] | None = None) -> Marks:
+def bare(job: Job, states: "list[dict[str, torch.Tensor]] | None" = None) -> Marks:
     """The loop that one would write by hand; the time before the first epoch and after each.
 
     Args:
         job: What to train.
         states: Receives the weights after each epoch.
     """
+    import torch
+
     program, (numeric, categories, label) = _begun(job)
     recipe, marks = job.network, [now()]
     batches = -(-len(label) // recipe.batch_size)
@@ -108,6 +112,9 @@ def bare(job: Job, states: list[dict[str, torch.Tensor]] | None = None) -> Marks
 
 def usual(job: Job) -> Marks:
     """Lightning as its tutorials have it."""
+    import pytorch_lightning as lightning
+    import torch
+
     program, tensors = _begun(job)
     marks, recipe = [now()], job.network
     loader = torch.utils.data.DataLoader(
@@ -140,6 +147,9 @@ def usual(job: Job) -> Marks:
 
 def same_weights(job: Job) -> bool:
     """Whether the bare loop had the weights that our trainer wrote, after the epoch that it says is its best."""
+    import torch
+    from safetensors.torch import load_file
+
     states: list[dict[str, torch.Tensor]] = []
     bare(job, states)
     best = json.loads((job.output / "training.json").read_bytes())["best_epoch"]
@@ -147,14 +157,20 @@ def same_weights(job: Job) -> bool:
     return all(torch.equal(value, states[best][name]) for name, value in written.items())
 
 
-def _begun(job: Job) -> tuple[Any, tuple[torch.Tensor, ...]]:
+def _begun(job: Job) -> "tuple[Any, tuple[torch.Tensor, ...]]":
+    from mlops_platform.training.program import fit, inputs
+
     fit._prepare(job)
     encoding, rows, _ = inputs.read_splits(job)
     program, _ = fit._begin(job, encoding, rows)
     return program, rows.tensors
 
 
-def _optimizer(module: torch.nn.Module, recipe: Network, steps: int) -> tuple[torch.optim.Optimizer, Any]:
+def _optimizer(
+    module: "torch.nn.Module", recipe: Network, steps: int
+) -> "tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]":
+    import torch
+
     rate = recipe.learning_rate
     optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=recipe.weight_decay)
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
