@@ -25,6 +25,7 @@ def example_columns(project: Project, model: Model) -> list[str]:
     keys = project.entity_keys(model)
     asked = [model.examples.id, "event_timestamp", *keys, *context, *model.categories, *model.slices]
     features = project.feature_names(model)
+    asked += model.network.sequence.entity if model.network.sequence is not None else ()
     return [name for name in dict.fromkeys(asked) if name not in features]
 
 
@@ -32,7 +33,12 @@ def declared(model: Model) -> dict[str, Any]:
     """The part of the declaration that decides a dataset."""
     return {"split": repr(model.split), "examples": repr(model.examples), "service": model.feature_service,
             "features": list(model.features), "context": [repr(column) for column in model.context],
-            "categories": list(model.categories), "slices": list(model.slices)}  # fmt: skip
+            "categories": list(model.categories), "slices": list(model.slices), **_sequence(model)}  # fmt: skip
+
+
+def _sequence(model: Model) -> dict[str, Any]:
+    sequence = model.network.sequence
+    return {"sequence": list(sequence.entity)} if sequence is not None else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,9 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
           folder: Path, *, earlier: pl.DataFrame | None = None) -> Built:  # fmt: skip
     """Writes ``train.parquet``, ``validation.parquet`` and ``holdout.parquet``.
 
+    For a network of sequences also ``context.parquet``: the examples that are in none of them, without a label, so that
+    its state comes through every row.
+
     Args:
         project, model: The declarations.
         raw: Rows of the examples' raw table, at a version.
@@ -78,9 +87,11 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
     examples, earlier_labels = labels_in_time(function, raw, examples, at, model.examples.id)
     labelled = examples.filter(pl.col("label").is_not_null())
     columns = [*example_columns(project, model), *LABEL]
-    answer, joined = _answer(model, labelled.select(columns), feast, tables, earlier)
-    parts, left_out = divide(answer.rows, at)
-    for name, part in parts.items():
+    asked = examples if model.network.sequence is not None else labelled
+    answer, joined = _answer(model, asked.select(columns), feast, tables, earlier)
+    parts, left_out = divide(answer.rows.filter(pl.col("label").is_not_null()), at)
+    context = {"context": _context(model, answer.rows, parts)} if model.network.sequence is not None else {}
+    for name, part in {**parts, **context}.items():
         # In one chunk, since chunks become row groups.
         part.rechunk().write_parquet(
             folder / f"{name}.parquet", compression="zstd", compression_level=1, statistics=False
@@ -92,6 +103,7 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         "examples": examples.height,
         "unlabelled": _unlabelled(examples),
         **left_out,
+        **{name: part.height for name, part in context.items()},
         "earlier_labels": earlier_labels,
         "parts": {name: {"rows": part.height, "positive_share": part["label"].mean()} for name, part in parts.items()},
         "boundaries": {name: value.isoformat() for name, value in asdict(at).items()},
@@ -103,7 +115,14 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         "numeric": numeric,
         "categories": list(model.categories),
     }
-    return Built(content=content, joined=joined, reused=labelled.height - joined)
+    return Built(content=content, joined=joined, reused=asked.height - joined)
+
+
+def _context(model: Model, rows: pl.DataFrame, parts: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The rows of no part, without what tells of their label."""
+    identity = model.examples.id
+    taken = pl.concat([part.select(identity) for part in parts.values()])
+    return rows.join(taken, on=identity, how="anti", maintain_order="left").drop(LABEL)
 
 
 def _unlabelled(examples: pl.DataFrame) -> dict[str, int]:

@@ -108,5 +108,6 @@ def _partitions(tables: Mapping[str, Manifest]) -> dict[str, Mapping[str, str]]:
 
 def _rows(project: Project, model: Model, dataset: Artifact, until: datetime) -> pl.DataFrame:
     columns = [*project.entity_keys(model), "event_timestamp", *project.feature_names(model)]
-    parts = [pl.scan_parquet(dataset.file(f"{part}.parquet")).select(columns) for part in PARTS]
+    files = [f"{part}.parquet" for part in (*PARTS, "context")]
+    parts = [pl.scan_parquet(dataset.file(name)).select(columns) for name in files if name in dataset.manifest.files]
     return pl.concat(parts).filter(pl.col("event_timestamp") < until).collect()

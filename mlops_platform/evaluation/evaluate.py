@@ -13,6 +13,7 @@ from mlops_platform.evaluation.baseline import Baseline, fit_baseline
 from mlops_platform.evaluation.classes import require_two_classes
 from mlops_platform.evaluation.errors import EvaluationError
 from mlops_platform.evaluation.freshness import freshness, learned_until
+from mlops_platform.evaluation.history import history
 from mlops_platform.evaluation.plots import Pictures, draw
 from mlops_platform.evaluation.report import Subject, build_report, compared_scores, probabilities
 from mlops_platform.manifest import canonical_json
@@ -49,7 +50,7 @@ def evaluate(folder: Path, *, project: Project, model: Model, store: ArtifactSto
                       champion=_learned_until(store, champion) if champion else None)  # fmt: skip
     baseline = _baseline(project, model, dataset)
     lacking = _columns_lacking(champion, holdout) if champion else []
-    scores = score(holdout, id_column=model.examples.id, baseline=baseline, challenger=challenger,
+    scores = score(holdout, dataset, id_column=model.examples.id, baseline=baseline, challenger=challenger,
                    champion=champion if fresh.champion_fresh and not lacking else None)  # fmt: skip
     subject = Subject(
         project=project.name, model=model.name, dataset=dataset.manifest.digest,
@@ -60,19 +61,19 @@ def evaluate(folder: Path, *, project: Project, model: Model, store: ArtifactSto
     return _write(folder, {**report, **told}, scores, _epochs(challenger))
 
 
-def score(holdout: pl.DataFrame, *, id_column: str, baseline: Baseline, challenger: Artifact,
+def score(holdout: pl.DataFrame, dataset: Artifact, *, id_column: str, baseline: Baseline, challenger: Artifact,
           champion: Artifact | None) -> pl.DataFrame:  # fmt: skip
-    """Scores every row by each model.
+    """Scores every row by each model, one of sequences after it has gone through the rows before.
 
     Returns:
         ``id_column``, ``label`` (Int8), ``event_timestamp``, and Float32 probabilities ``challenger``, ``baseline``
         and ``champion`` (null without one), in the holdout's order.
     """
-    challenged = Scorer.load(challenger).score(holdout)
+    challenged = _answers(challenger, holdout, dataset)
     champions: npt.NDArray[np.float32] | None = None
     if champion is not None:
         same = champion.manifest.digest == challenger.manifest.digest
-        champions = challenged if same else Scorer.load(champion).score(holdout)
+        champions = challenged if same else _answers(champion, holdout, dataset)
     nothing = pl.lit(None, dtype=pl.Float32).alias("champion")
     return holdout.select(
         id_column,
@@ -84,6 +85,11 @@ def score(holdout: pl.DataFrame, *, id_column: str, baseline: Baseline, challeng
     )
 
 
+def _answers(checkpoint: Artifact, holdout: pl.DataFrame, dataset: Artifact) -> npt.NDArray[np.float32]:
+    scorer = Scorer.load(checkpoint)
+    return scorer.score(holdout, history(dataset, scorer))
+
+
 def _baseline(project: Project, model: Model, dataset: Artifact) -> Baseline:
     numeric = project.numeric_columns(model)
     columns = [*numeric, *model.categories, "label"]
@@ -93,9 +99,7 @@ def _baseline(project: Project, model: Model, dataset: Artifact) -> Baseline:
 
 def _columns_lacking(champion: Artifact, holdout: pl.DataFrame) -> list[str]:
     """Columns that the champion reads and this dataset no longer has: then it cannot be scored on it."""
-    encoding = Scorer.load(champion).encoding
-    categories = (vocabulary.name for vocabulary in encoding.vocabularies)
-    return sorted({*encoding.numeric, *categories} - set(holdout.columns))
+    return sorted({*Scorer.load(champion).encoding.columns} - set(holdout.columns))
 
 
 def _learned_until(store: ArtifactStore, checkpoint: Artifact) -> str:

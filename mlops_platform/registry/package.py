@@ -3,6 +3,7 @@
 No torch is needed or imported here, and nothing in the folder is pickled.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import polars as pl
 
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.scoring import Scorer
+
+Arrays = Mapping[str, np.ndarray]
 
 _EXAMPLE_ROWS = 5
 
@@ -27,13 +30,14 @@ def write_package(checkpoint: Artifact, examples: pl.DataFrame, folder: Path) ->
     import onnx
     from mlflow.models import Model
 
-    numeric, categories = Scorer.load(checkpoint).encode(examples.head(_EXAMPLE_ROWS))
+    scorer = Scorer.load(checkpoint)
+    inputs = _inputs(scorer, examples)
     identity = checkpoint.manifest.digest.removeprefix("sha256:")[:32]
     mlflow.onnx.save_model(
         onnx.load(checkpoint.file("program.onnx")),
         str(folder),
-        signature=signature(numeric.shape[1], categories.shape[1]),
-        input_example={"numeric": numeric, "categories": categories},
+        signature=signature(inputs, scorer.answer(inputs)),
+        input_example=inputs,
         mlflow_model=Model(model_uuid=identity, utc_time_created="1970-01-01 00:00:00.000000"),
         pip_requirements=[f"onnxruntime=={_version('onnxruntime')}", f"numpy=={np.__version__}"],
         onnx_execution_providers=["CPUExecutionProvider"],
@@ -41,14 +45,26 @@ def write_package(checkpoint: Artifact, examples: pl.DataFrame, folder: Path) ->
     )
 
 
-def signature(numeric: int, categories: int) -> Any:
-    """MLflow's signature of a scoring program: raw numbers (NaN for null) and category codes in, a score out."""
+def signature(inputs: Arrays, outputs: Arrays) -> Any:
+    """MLflow's signature of a scoring program, told by what it takes and answers.
+
+    Args:
+        inputs: ``numeric`` (raw numbers, NaN for null), ``categories`` (codes), and ``state`` of one of sequences.
+        outputs: ``score``, and ``next_state`` of one of sequences.
+    """
     from mlflow.models import ModelSignature
+
+    return ModelSignature(inputs=_schema(inputs), outputs=_schema(outputs))
+
+
+def _schema(arrays: Arrays) -> Any:
     from mlflow.types import Schema, TensorSpec
 
-    inputs = [TensorSpec(np.dtype("float32"), (-1, numeric), "numeric"),
-              TensorSpec(np.dtype("int64"), (-1, categories), "categories")]  # fmt: skip
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema([TensorSpec(np.dtype("float32"), (-1,), "score")]))
+    return Schema([TensorSpec(array.dtype, (-1, *array.shape[1:]), name) for name, array in arrays.items()])
+
+
+def _inputs(scorer: Scorer, examples: pl.DataFrame) -> dict[str, np.ndarray]:
+    return scorer.inputs(*scorer.encode(examples.head(_EXAMPLE_ROWS)))
 
 
 def package_agrees(folder: Path, checkpoint: Artifact, examples: pl.DataFrame) -> dict[str, Any]:
@@ -61,11 +77,11 @@ def package_agrees(folder: Path, checkpoint: Artifact, examples: pl.DataFrame) -
     import mlflow.pyfunc
 
     scorer = Scorer.load(checkpoint)
-    numeric, categories = scorer.encode(examples.head(_EXAMPLE_ROWS))
+    inputs = _inputs(scorer, examples)
+    answer = scorer.answer(inputs)
     model = mlflow.pyfunc.load_model(str(folder))
-    found = model.predict({"numeric": numeric, "categories": categories})["score"]
-    expected = signature(numeric.shape[1], categories.shape[1])
-    difference = float(np.abs(found - scorer.score(examples.head(_EXAMPLE_ROWS))).max())
+    expected = signature(inputs, answer)
+    difference = float(np.abs(model.predict(inputs)["score"] - answer["score"]).max())
     return {"signature": model.metadata.signature == expected, "largest_difference": difference}
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from mlops_platform.errors import CorruptArtifactError
 from mlops_platform.scoring.errors import InputError
+from mlops_platform.scoring.steps import Carried
 
 FORMAT = 1
 UNKNOWN = 0
@@ -66,11 +67,13 @@ class Encoding:
         numeric: Names of the F numeric columns, in order.
         vocabularies: Of the C categories, in order.
         network: Reference to the network's class and its parameters, for those who rebuild it in torch.
+        carried: What it carries from step to step; None for a network of rows.
     """
 
     numeric: tuple[str, ...]
     vocabularies: tuple[Vocabulary, ...]
     network: Mapping[str, Any] = field(default_factory=dict)
+    carried: Carried | None = None
 
     @classmethod
     def learn(
@@ -92,7 +95,8 @@ class Encoding:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that a frame must have."""
-        return (*self.numeric, *(vocabulary.name for vocabulary in self.vocabularies))
+        inputs = (*self.numeric, *(vocabulary.name for vocabulary in self.vocabularies))
+        return inputs if self.carried is None else tuple(dict.fromkeys((*inputs, *self.carried.columns)))
 
     def encode(self, frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Turns rows into the program's inputs.
@@ -107,14 +111,15 @@ class Encoding:
         Raises:
             InputError: A column is missing or of another type than in training.
         """
-        _require_columns(frame, self.columns)
+        _require_columns(frame, (*self.numeric, *(vocabulary.name for vocabulary in self.vocabularies)))
         numbers = [_number(frame[name]) for name in self.numeric]
         codes = [vocabulary.encode(frame[vocabulary.name]) for vocabulary in self.vocabularies]
         return _matrix(numbers, frame.height, np.float32), _matrix(codes, frame.height, np.int64)
 
     def to_json(self) -> dict[str, Any]:
-        """What ``scoring.json`` holds."""
-        return {"format": FORMAT, **asdict(self)}
+        """What ``scoring.json`` holds; nothing of a state where there is none."""
+        told = {name: value for name, value in asdict(self).items() if name != "carried" or value is not None}
+        return {"format": FORMAT, **told}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Encoding":
@@ -129,7 +134,9 @@ class Encoding:
                 remedy="use the platform version that wrote it, or train again",
             )  # fmt: skip
         vocabularies = [Vocabulary(v["name"], v["dtype"], tuple(v["values"])) for v in value["vocabularies"]]
-        return cls(tuple(value["numeric"]), tuple(vocabularies), value["network"])
+        told = value.get("carried")
+        carried = Carried(tuple(told["entity"]), told["initial"]) if told else None
+        return cls(tuple(value["numeric"]), tuple(vocabularies), value["network"], carried)
 
 
 _TYPES: dict[str, type[pl.DataType]] = {"string": pl.String, "integer": pl.Int64}

@@ -1,6 +1,7 @@
 """The scorer: an exported program run by ONNX Runtime on encoded rows."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import polars as pl
 from mlops_platform.errors import CorruptArtifactError, MissingArtifactError
 from mlops_platform.manifest import Manifest, digest_file
 from mlops_platform.scoring.encoding import Encoding
+from mlops_platform.scoring.steps import TIME, Carried, walk
 
 PROGRAM = "program.onnx"
 SCORING = "scoring.json"
@@ -35,7 +37,8 @@ class Scorer:
 
         Args:
             encoding: Of the rows.
-            program: The bytes of an ONNX model with inputs ``numeric`` and ``categories`` and output ``score``.
+            program: The bytes of an ONNX model with inputs ``numeric`` and ``categories`` and output ``score``; one of
+                sequences takes one step of each: a further input ``state`` and a further output ``next_state``.
             threads: Of the session; one is fastest for single rows.
         """
         import onnxruntime
@@ -47,6 +50,7 @@ class Scorer:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.encoding = encoding
         self._session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
+        self._outputs = [output.name for output in self._session.get_outputs()]
 
     @classmethod
     def load(cls, checkpoint: Checkpoint | Path, *, threads: int = 1) -> "Scorer":
@@ -68,27 +72,69 @@ class Scorer:
         """Numeric float32 [N, F] and categories int64 [N, C]; see ``Encoding.encode``."""
         return self.encoding.encode(frame)
 
-    def score(self, frame: pl.DataFrame) -> np.ndarray:
+    def score(self, frame: pl.DataFrame, history: pl.DataFrame | None = None) -> np.ndarray:
         """Scores of rows.
 
         Args:
             frame: N rows with the columns of the encoding; values never seen in training are allowed.
+            history: Further rows that only move the state of a program of sequences, each at its time; where it has a
+                row of the entity and the time of one of ``frame``, the latter stands. A program of rows ignores it.
 
         Returns:
             float32 [N], each between 0 and 1; of a forecast [N, H], in the label's unit.
 
         Raises:
-            InputError: A column is missing or of another type than in training.
+            InputError: A column is missing or of another type than in training, or two rows are one step.
         """
-        return self.score_encoded(*self.encode(frame))
+        if self.encoding.carried is None:
+            return self.score_encoded(*self.encode(frame))
+        columns = list(self.encoding.columns)
+        if frame.is_empty():
+            return self._no_scores()
+        own = frame if history is None else _with_history(frame, history, self.encoding.carried, columns)
+        path = walk(own, self.encoding.carried.entity)
+        numeric, categories = self.encode(own)
+        walked = self._walk(numeric[path.order], categories[path.order], path.sizes, self.encoding.carried)
+        scores = np.empty_like(walked)
+        scores[path.order] = walked
+        return scores[: frame.height]
 
     def score_encoded(self, numeric: np.ndarray, categories: np.ndarray) -> np.ndarray:
-        """Scores float32 [N] or [N, H] of inputs that ``encode`` gave."""
+        """Scores float32 [N] or [N, H] of inputs that ``encode`` gave; of sequences, of each row as a first step."""
         if len(numeric) == 0:
-            _, *steps = self._session.get_outputs()[0].shape
-            return np.empty((0, *steps), dtype=np.float32)
-        (scores,) = self._session.run(["score"], {"numeric": numeric, "categories": categories})
-        return scores
+            return self._no_scores()
+        return self.answer(self.inputs(numeric, categories))["score"]
+
+    def inputs(self, numeric: np.ndarray, categories: np.ndarray) -> dict[str, np.ndarray]:
+        """What the program is fed with for rows that ``encode`` gave; in the state before any row, if it has one."""
+        carried = self.encoding.carried
+        state = {} if carried is None else {"state": carried.initial_states(len(numeric))}
+        return {"numeric": numeric, "categories": categories, **state}
+
+    def answer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the program answers: ``score`` and, of sequences, ``next_state``."""
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+    def _walk(self, numeric: np.ndarray, categories: np.ndarray, sizes: np.ndarray, carried: Carried) -> np.ndarray:
+        """Scores [N] or [N, H] of rows in the order of a walk."""
+        state, begun, answers = carried.initial_states(int(sizes[0])), 0, []
+        for size in sizes.tolist():
+            rows = slice(begun, begun + size)
+            told = self.answer({"numeric": numeric[rows], "categories": categories[rows], "state": state[:size]})
+            answers.append(told["score"])
+            state, begun = told["next_state"], begun + size
+        return np.concatenate(answers)
+
+    def _no_scores(self) -> np.ndarray:
+        (shape,) = (output.shape[1:] for output in self._session.get_outputs() if output.name == "score")
+        return np.empty((0, *shape), dtype=np.float32)
+
+
+def _with_history(frame: pl.DataFrame, history: pl.DataFrame, carried: Carried, columns: list[str]) -> pl.DataFrame:
+    """The rows of a frame, and after them those of its history that come before the last of them."""
+    earlier = history.filter(pl.col(TIME) < frame[TIME].max())
+    others = earlier.join(frame, on=list(carried.columns), how="anti", nulls_equal=True)
+    return pl.concat([frame.select(columns), others.select(columns)], how="vertical_relaxed")
 
 
 class _Folder:

@@ -28,7 +28,8 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     """The champion's answers for the next day."""
     tables = list(project.feature_columns(model))
     sources = [model.examples.source, model.examples.upcoming_source]
-    code = (*_WORK, model.examples.upcoming)
+    through = (model.examples.labelled,) if model.network.sequence is not None else ()
+    code = (*_WORK, model.examples.upcoming, *through)
 
     @dg.asset(
         key=[project.name, model.name, "predictions"],
@@ -112,7 +113,8 @@ def _answer(
     day = next_day(model, raw[model.examples.source])
     examples = upcoming(model, raw[model.examples.upcoming_source], day)
     checkpoint = stations.store.open("checkpoint", champion["checkpoint"])
-    answers = predict(model, examples, FeastDoor(home, project), features, checkpoint, batch)
+    past = raw[model.examples.source]
+    answers = predict(model, examples, FeastDoor(home, project), features, checkpoint, batch, past)
     answers.write_parquet(folder / "predictions.parquet", compression="zstd", statistics=False)
     log = DeltaDoor(home.prediction_log(project.name, model.name))
     version = champion["version"]

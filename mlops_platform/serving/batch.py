@@ -35,7 +35,7 @@ def upcoming(model: Model, rows: pl.LazyFrame, day: date) -> pl.DataFrame:
 
 
 def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapping[str, TableRef],
-            checkpoint: Artifact, batch: str) -> pl.DataFrame:  # fmt: skip
+            checkpoint: Artifact, batch: str, past: pl.LazyFrame) -> pl.DataFrame:  # fmt: skip
     """Scores examples with the features known at their time.
 
     Args:
@@ -44,12 +44,18 @@ def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapp
         feast, tables: Where features come from, at which versions.
         checkpoint: The model.
         batch: Digest of all that the answers depend on; part of each prediction id.
+        past: Raw rows of what has happened; a model of sequences goes through them before it answers.
 
     Returns:
         ``prediction_id``, the examples' columns, the features, and ``score`` (Float32).
     """
     frame = feast.with_features(model, examples, tables)
-    scores = pl.Series("score", Scorer.load(checkpoint).score(frame), dtype=pl.Float32)
+    scorer = Scorer.load(checkpoint)
+    earlier = None
+    if scorer.encoding.carried is not None:
+        rows = resolve(model.examples.labelled)(past).select(examples.columns).collect()
+        earlier = feast.with_features(model, rows, tables)
+    scores = pl.Series("score", scorer.score(frame, earlier), dtype=pl.Float32)
     ids = [_prediction_id(batch, example) for example in examples[model.examples.id]]
     return frame.with_columns(scores).insert_column(0, pl.Series("prediction_id", ids, dtype=pl.String))
 

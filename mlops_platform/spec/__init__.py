@@ -9,7 +9,7 @@ from mlops_platform.spec.compute import Compute, Saving
 from mlops_platform.spec.fields import duration
 from mlops_platform.spec.model import Examples, Gate, Model, Split
 from mlops_platform.spec.monitoring import Monitoring
-from mlops_platform.spec.network import Network
+from mlops_platform.spec.network import Network, Sequence
 from mlops_platform.spec.project import Project
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import DTYPES, Column, FeatureTable, RawTable, columns
@@ -33,6 +33,7 @@ __all__ = [
     "RawTable",
     "Retraining",
     "Saving",
+    "Sequence",
     "Split",
     "Task",
     "columns",

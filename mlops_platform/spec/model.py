@@ -163,3 +163,6 @@ class Model:
             object.__setattr__(self, "gate", replace(self.gate, metric=self.task.metric))
         where, known = f"Model({self.name}).gate.metric", ", ".join(self.task.deciding)
         require(self.gate.metric in self.task.deciding, where, self.gate.metric, f"one of {known}", "choose one")
+        alone = self.network.sequence is None or self.compute.processes == 1
+        require(alone, f"Model({self.name}).compute", f"{self.compute.processes} processes",
+                "one process for a network of sequences", "declare one device on one node")  # fmt: skip

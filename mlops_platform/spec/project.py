@@ -126,6 +126,10 @@ class Project:
             known = {*self.entity_keys(model), *names}
             require(column in known, f"{where}.task", column, "a key, context, carried or feature column "
                     "(table__column)", "name one that the dataset has")  # fmt: skip
+        for column in model.network.sequence.entity if model.network.sequence is not None else ():
+            known = {*self.entity_keys(model), *names}
+            require(column in known, f"{where}.network.sequence.entity", column,
+                    "a key, context, carried or feature column", "name one that the dataset has")  # fmt: skip
         for column in model.gate.slice_margins:
             require(column in model.slices, f"{where}.gate.slice_margins", column,
                     f"one of its slices: {', '.join(model.slices) or 'none declared'}", "add it to slices")  # fmt: skip

@@ -22,7 +22,7 @@ from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
 from mlops_platform.training.checks import red_check
-from mlops_platform.training.job import TRAIN, VALIDATION, Device, Job, Start
+from mlops_platform.training.job import CONTEXT, TRAIN, VALIDATION, Device, Job, Start
 from mlops_platform.training.record import (
     CURVES,
     TRAINING,
@@ -106,6 +106,7 @@ def _job(model: Model, numeric: tuple[str, ...], dataset: Artifact, output: Path
                       precision=compute.precision, strategy=compute.strategy, compile=compute.compile,
                       threads=compute.threads),
         start=Start(folder=start.folder, digest=start.manifest.digest) if start else None,
+        context=dataset.file(CONTEXT) if model.network.sequence is not None else None,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from mlops_platform.spec import Binary, Network, Saving, Task, task_of
 
 TRAIN = "train.parquet"
 VALIDATION = "validation.parquet"
+CONTEXT = "context.parquet"
 LABEL = "label"
 _USUAL_SAVING, _BINARY = Saving(), Binary()
 
@@ -65,6 +66,7 @@ class Job:
         start: The checkpoint to begin from; None for fresh weights.
         saves: Folder in which this very training is saved on the way and from which it resumes; None for neither.
         saving: How often, and how many are kept.
+        context: Parquet file of further rows, without a label, that only move the state of a network of sequences.
     """
 
     train: Path
@@ -78,6 +80,7 @@ class Job:
     start: Start | None = None
     saves: Path | None = None
     saving: Saving = _USUAL_SAVING
+    context: Path | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -98,7 +101,8 @@ class Job:
         return cls(
             train=Path(raw["train"]), validation=Path(raw["validation"]), output=Path(raw["output"]),
             numeric=tuple(raw["numeric"]), categories=tuple(raw["categories"]),
-            network=Network(**raw["network"]), task=task_of(raw["task"]), device=Device(**raw["device"]),
+            network=Network.from_json(raw["network"]), task=task_of(raw["task"]), device=Device(**raw["device"]),
             start=Start(folder=Path(start["folder"]), digest=start["digest"]) if start else None,
             saves=Path(raw["saves"]) if raw["saves"] else None, saving=Saving(**raw["saving"]),
+            context=Path(raw["context"]) if raw["context"] else None,
         )  # fmt: skip

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mlops_platform.errors import TrainingError
 from mlops_platform.training.program.network import ForecastProgram, ScoringProgram
 from mlops_platform.training.program.objective import objective_of
+from mlops_platform.training.program.stepping import call, initial_state, is_of_sequences
 
 _MANY = 1500
 
@@ -55,8 +56,10 @@ class Questions:
             TrainingError: It raised an error, or answered in another form than the task asks for.
         """
         try:
-            answers = network(*self.inputs)
+            answers = _answers(network, *self.inputs)
         except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except TrainingError:
             raise
         except Exception as error:
             shapes = ", ".join(f"{name} {list(t.shape)}" for name, t in zip(_NAMES, self.inputs, strict=True))
@@ -74,6 +77,15 @@ class Questions:
     def loss(self, answers: Tensor) -> Tensor:
         """Mean loss of answers, a scalar."""
         return objective_of(self.program).loss(answers, self.label)
+
+
+def _answers(network: nn.Module, numeric: Tensor, categories: Tensor) -> Any:
+    """What a network answers rows; one of sequences gets each row as both steps of a sequence, so that its state, and
+    what decides it, counts."""
+    if not is_of_sequences(network):
+        return network(numeric, categories)
+    steps = [rows.unsqueeze(1).repeat(1, 2, 1) for rows in (numeric, categories)]
+    return call(network, steps[0], steps[1], initial_state(network, len(numeric)))[0][:, -1]
 
 
 _NAMES = ("numeric", "categories")

@@ -11,37 +11,44 @@ from mlops_platform.errors import TrainingError
 from mlops_platform.scoring import Encoding, Scorer
 from mlops_platform.training.program.inputs import Rows
 from mlops_platform.training.program.network import ScoringProgram
+from mlops_platform.training.program.sequences import Window, first_window
+from mlops_platform.training.program.stepping import OneStep
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 TOLERANCE = 1e-5
 _EXAMPLES = 64
+_STEPS = 512
 
 
-def export(program: ScoringProgram, rows: Rows) -> bytes:
+def export(program: ScoringProgram | OneStep, rows: Rows) -> bytes:
     """Exports a scorer.
 
     Args:
-        program: In evaluation mode, on the CPU, in float32.
+        program: In evaluation mode, on the CPU, in float32; of sequences, one step of it.
         rows: Whose first rows are the example that is traced; a batch of one would become a constant.
 
     Returns:
         ONNX bytes: inputs ``numeric`` float32 [rows, F] and ``categories`` int64 [rows, C], output ``score``
-        float32 [rows] or [rows, H]; equal for equal weights and sources wherever they lie.
+        float32 [rows] or [rows, H]; of one step of sequences also input ``state`` and output ``next_state``
+        [rows, ...]; equal for equal weights and sources wherever they lie.
     """
     import onnx
 
     batch = torch.export.Dim("rows", min=1)
     example = [_at_least_two(tensor) for tensor in (rows.numeric, rows.categories)]
+    inputs, outputs = ["numeric", "categories"], ["score"]
+    if isinstance(program, OneStep):
+        example.append(program.initial_state(len(example[0])).detach())
+        inputs, outputs = [*inputs, "state"], [*outputs, "next_state"]
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = torch.onnx.export(
             program, tuple(example), dynamo=True, verbose=False, optimize=True,
-            input_names=["numeric", "categories"], output_names=["score"],
-            dynamic_shapes={"numeric": {0: batch}, "categories": {0: batch}},
+            input_names=inputs, output_names=outputs, dynamic_shapes={name: {0: batch} for name in inputs},
         )  # fmt: skip
     assert exported is not None
     model = exported.model_proto
@@ -50,22 +57,44 @@ def export(program: ScoringProgram, rows: Rows) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def largest_difference(program: ScoringProgram, encoding: Encoding, exported: bytes, rows: Rows) -> float:
+def largest_difference(program: ScoringProgram | OneStep, encoding: Encoding, exported: bytes, rows: Rows) -> float:
     """Largest difference between torch's scores of rows and those of the exported program, in ``program.resolution``.
+
+    Sequences are compared over their first steps, which torch takes at once and the exported program one by one.
 
     Raises:
         TrainingError: It is above ``TOLERANCE``.
     """
+    scorer = Scorer(encoding, exported)
     with torch.inference_mode():
-        ours = program(rows.numeric, rows.categories).numpy()
-    scores = Scorer(encoding, exported).score_encoded(rows.numeric.numpy(), rows.categories.numpy())
+        if isinstance(program, OneStep):
+            window = first_window(rows, steps=_STEPS, sequences=_EXAMPLES)
+            ours = program.whole(window.numeric, window.categories).numpy()
+            # One by itself and the others together: sequences side by side must not see each other.
+            parts = [lanes for lanes in (slice(1), slice(1, None)) if len(window.numeric[lanes])]
+            scores = np.concatenate([_stepped(scorer, window, lanes) for lanes in parts])
+        else:
+            ours = program(rows.numeric, rows.categories).numpy()
+            scores = scorer.score_encoded(rows.numeric.numpy(), rows.categories.numpy())
     difference = float((np.abs(ours - scores) / program.resolution.numpy()).max())
     if not difference <= TOLERANCE:
         raise TrainingError(
             required=f"the exported program's scores within {TOLERANCE} of torch's", found=f"{difference} off",
-            remedy=f"let {encoding.network['module']} depend on neither the batch nor chance when it evaluates",
+            remedy=f"let {encoding.network['module']} depend on neither the batch nor chance when it evaluates"
+            + (", and on earlier steps by its state alone" if encoding.carried else ""),
         )  # fmt: skip
     return difference
+
+
+def _stepped(scorer: Scorer, window: Window, lanes: slice) -> np.ndarray:
+    """Scores [S, T] or [S, T, H] of some of a window's sequences by the exported program, step by step."""
+    numeric, categories = window.numeric[lanes].numpy(), window.categories[lanes].numpy()
+    inputs, scores = scorer.inputs(numeric[:, 0], categories[:, 0]), []
+    for step in range(numeric.shape[1]):
+        answer = scorer.answer({**inputs, "numeric": numeric[:, step], "categories": categories[:, step]})
+        inputs["state"] = answer["next_state"]
+        scores.append(answer["score"])
+    return np.stack(scores, axis=1)
 
 
 def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:

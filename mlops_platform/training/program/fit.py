@@ -17,6 +17,7 @@ import torch
 from mlops_platform.errors import TrainingError
 from mlops_platform.manifest import canonical_json
 from mlops_platform.scoring import PROGRAM, SCORING, Encoding
+from mlops_platform.spec import Network
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.export import export, largest_difference
 from mlops_platform.training.program.first_look import first_look
@@ -27,14 +28,16 @@ from mlops_platform.training.program.network import Normaliser, ScoringProgram, 
 from mlops_platform.training.program.objective import objective_of, program_of
 from mlops_platform.training.program.pulse import PULSE
 from mlops_platform.training.program.rank import Rank
+from mlops_platform.training.program.recurrent import CLIP
+from mlops_platform.training.program.sequences import SequenceRows, Windows, read_sequences, windows
 from mlops_platform.training.program.sharing import learner_of
 from mlops_platform.training.program.start import warm
+from mlops_platform.training.program.stepping import OneStep, carrying, require_form
 from mlops_platform.training.program.steps import Steps
 from mlops_platform.training.program.strategy import launched, trainer_options
 from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, WarmStart, curves_json
 from mlops_platform.training.soundness import SOUNDNESS, soundness_json
 
-_CLIP = 1.0
 _VALIDATION_BATCH = 8192
 
 
@@ -72,7 +75,8 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing] 
     _prepare(job)
     begun = time.perf_counter()
     rank = launched(job.device)
-    encoding, rows, validation = read_splits(job, sharing=rank.together)
+    read_rows = read_sequences if job.network.sequence else read_splits
+    encoding, rows, validation = read_rows(job, sharing=rank.together)
     read = time.perf_counter()
     program, begun_from = _begin(job, encoding, rows)
     sound = first_look(job, program, encoding.cardinalities, rows)
@@ -85,8 +89,10 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing] 
     PULSE.phase("the export")
     scorer.load_state_dict(learner.best)
     scorer.float().eval()
-    exported = export(scorer, validation)
-    difference = largest_difference(scorer, encoding, exported, validation)
+    whole = OneStep(scorer) if job.network.sequence else scorer
+    encoding = carrying(scorer, encoding, job.network) if job.network.sequence else encoding
+    exported = export(whole, validation)
+    difference = largest_difference(whole, encoding, exported, validation)
     training = replace(_describe(job, learner, steps, rows, validation, difference), warm_start=begun_from)
     files = {
         WEIGHTS: _weights(scorer),
@@ -123,6 +129,7 @@ def _begin(job: Job, encoding: Encoding, rows: Rows) -> tuple[ScoringProgram, Wa
     """The scorer as training begins with it, and what it has of an earlier checkpoint."""
     recipe = job.network
     network = build(recipe.module, job.parameters, numeric=len(job.numeric), cardinalities=encoding.cardinalities)
+    require_form(network, recipe)
     program = program_of(job.task, Normaliser.of(rows.finite()), network, rows.label)
     return program, warm(program, encoding, job.start) if job.start is not None else None
 
@@ -132,19 +139,30 @@ def _fit(
     rank: Rank,
 ) -> tuple[Learner, int]:  # fmt: skip
     recipe, device = job.network, job.device
-    place = {"rank": rank.number, "world": rank.world}
-    batches = ShuffledBatches(rows.tensors, batch_size=recipe.batch_size, seed=recipe.seed, ahead=rows.path is not None,
-                              **place)  # fmt: skip
+    batches, late = _batches(recipe, rows, validation, rank)
     learner = learner_of(job, program, batches, report, rank)
     trainer = lightning.Trainer(
         max_epochs=recipe.epochs, accelerator=device.accelerator, devices=device.devices,
-        precision=cast(Any, device.precision), deterministic=True, gradient_clip_val=_CLIP,
+        precision=cast(Any, device.precision), deterministic=True,
+        gradient_clip_val=CLIP if learner.automatic_optimization else None,
         num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[Steps(PULSE)],
         **trainer_options(device, rank),
     )  # fmt: skip
-    trainer.fit(learner, batches, OrderedBatches(validation.tensors, batch_size=_VALIDATION_BATCH, **place))
+    trainer.fit(learner, batches, late)
     return learner.cpu(), recipe.epochs * len(batches)
+
+
+def _batches(
+    recipe: Network, rows: Rows, validation: Rows, rank: Rank
+) -> tuple[ShuffledBatches | Windows, OrderedBatches | Windows]:
+    """This process's parts of the training's batches, and of those of its validations."""
+    if isinstance(rows, SequenceRows) and isinstance(validation, SequenceRows):
+        return windows(recipe, rows, validation)
+    place = {"rank": rank.number, "world": rank.world}
+    batches = ShuffledBatches(rows.tensors, batch_size=recipe.batch_size, seed=recipe.seed, ahead=rows.path is not None,
+                              **place)  # fmt: skip
+    return batches, OrderedBatches(validation.tensors, batch_size=_VALIDATION_BATCH, **place)
 
 
 def _weights(program: ScoringProgram) -> bytes:
@@ -154,7 +172,7 @@ def _weights(program: ScoringProgram) -> bytes:
 
 def _describe(job: Job, learner: Learner, steps: int, rows: Rows, validation: Rows, difference: float) -> Training:
     best = min(learner.curves, key=lambda epoch: epoch.validation_loss)
-    constant = objective_of(learner.program).constant_loss(rows.label, validation.label)
+    constant = objective_of(learner.program).constant_loss(rows.known_label, validation.known_label)
     return Training(
         epochs=job.network.epochs, steps=steps, best_epoch=best.epoch, seed=job.network.seed,
         parameters=sum(weight.numel() for weight in learner.program.parameters()),

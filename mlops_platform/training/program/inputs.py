@@ -50,6 +50,11 @@ class Rows:
         return len(self.label)
 
     @property
+    def known_label(self) -> torch.Tensor:
+        """Labels of the rows that have one: here, all."""
+        return self.label
+
+    @property
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The three, in the order of the network's step."""
         return self.numeric, self.categories, self.label

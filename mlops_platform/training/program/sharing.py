@@ -15,6 +15,8 @@ from mlops_platform.training.program.learner import Learner
 from mlops_platform.training.program.loader import Batch, ShuffledBatches
 from mlops_platform.training.program.network import ScoringProgram
 from mlops_platform.training.program.rank import Rank
+from mlops_platform.training.program.recurrent import RecurrentLearner, require_one
+from mlops_platform.training.program.sequences import Windows
 from mlops_platform.training.program.strategy import (
     chance_of,
     compile_network,
@@ -30,7 +32,7 @@ _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def learner_of(
-    job: Job, program: ScoringProgram, batches: ShuffledBatches, report: Callable[[Epoch], None], rank: Rank
+    job: Job, program: ScoringProgram, batches: ShuffledBatches | Windows, report: Callable[[Epoch], None], rank: Rank
 ) -> Learner:
     """The learner of a job, for one process or several; its network is compiled where that is declared.
 
@@ -41,9 +43,13 @@ def learner_of(
     chance_of(job.network.seed, rank)
     if job.device.compile:
         compile_network(program.network)
+    steps = job.network.epochs * len(batches)
+    if isinstance(batches, Windows):
+        require_one(rank)
+        return RecurrentLearner(program, job.network, steps, report)
     if rank.world > 1:
         return SharedLearner(program, job.network, batches, report)
-    return Learner(program, job.network, job.network.epochs * len(batches), report)
+    return Learner(program, job.network, steps, report)
 
 
 class SharedLearner(Learner):

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as lightning
 
 from mlops_platform.training.program.pulse import Progress, Pulse
+from mlops_platform.training.program.sequences import Window
 
 
 class Steps(lightning.Callback):
@@ -28,7 +29,7 @@ class Steps(lightning.Callback):
         """Notes where it is."""
         now = time.monotonic()
         self._done += 1
-        self._rows += len(batch[-1]) * self._world
+        self._rows += (batch.known if isinstance(batch, Window) else len(batch[-1])) * self._world
         self._seconds += now - self._since
         self._since = now
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
