@@ -56,6 +56,10 @@ class TrainingError(PlatformError):
         super().__init__(required=required, found=found, remedy=remedy)
 
 
+class OutOfMemoryError(TrainingError):
+    """A training program whose memory ran out, so that smaller pieces of a batch may well fit."""
+
+
 class KilledError(TrainingError):
     """A training program that a signal ended, so that the same job may well succeed."""
 

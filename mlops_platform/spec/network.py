@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mlops_platform.spec.fields import require, require_reference
+
+OnOutOfMemory = Literal["stop", "halve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ class Network:
             instead of fresh weights; where none is live, with fresh ones.
         sequence: That the module is a network of sequences, and how it is trained; ``batch_size`` means nothing then.
             None: it is a network of rows.
+        on_out_of_memory: ``stop``, or ``halve``: train again with each batch in two pieces, then in four, and so on,
+            whose gradients add up to those of the whole batch; what fitted is recorded with the checkpoint.
     """
 
     module: str
@@ -68,6 +72,7 @@ class Network:
     seed: int = 0
     warm_start: bool = False
     sequence: Sequence | None = None
+    on_out_of_memory: OnOutOfMemory = "stop"
 
     def __post_init__(self) -> None:
         require_reference("Network.module", self.module)
@@ -79,6 +84,11 @@ class Network:
         require(yes_or_no, "Network.warm_start", self.warm_start, "True or False", "write True for a warm start")
         begun = self.sequence is None or not self.warm_start
         require(begun, "Network.warm_start", self.warm_start, "False for a network of sequences", "leave it out")
+        choices, asked = get_args(OnOutOfMemory), self.on_out_of_memory
+        require(asked in choices, "Network.on_out_of_memory", asked, f"one of {', '.join(choices)}", "choose one")
+        possible = self.sequence is None or asked == "stop"
+        require(possible, "Network.on_out_of_memory", asked, "stop for a network of sequences",
+                "shorten Sequence.window or lower Sequence.parallel")  # fmt: skip
 
     def recipe(self) -> dict[str, Any]:
         """The declaration as recipes hold it: what is new only where it is asked for, so that others keep theirs."""
@@ -86,6 +96,8 @@ class Network:
         for name in ("warm_start", "sequence"):
             if not told[name]:
                 del told[name]
+        if self.on_out_of_memory == "stop":
+            del told["on_out_of_memory"]
         return told
 
     @classmethod

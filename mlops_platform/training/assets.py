@@ -22,6 +22,7 @@ from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
 from mlops_platform.training.checks import red_check
+from mlops_platform.training.halving import until_it_fits
 from mlops_platform.training.job import CONTEXT, TRAIN, VALIDATION, Device, Job, Start
 from mlops_platform.training.record import (
     CURVES,
@@ -36,6 +37,7 @@ from mlops_platform.training.record import (
 from mlops_platform.training.start import ROLE, known_until, start_input
 
 WORK = "mlops_platform.training.program.fit:train"
+HALVING = "mlops_platform.training.halving:until_it_fits"
 START = "mlops_platform.training.start:known_until"
 
 
@@ -57,6 +59,8 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         numeric = project.numeric_columns(model)
         software = {**resolved.software, "onnxscript": importlib.metadata.version("onnxscript")}
         code: tuple[str, ...] = (WORK, model.network.module)
+        if model.network.on_out_of_memory == "halve":
+            code = (*code, HALVING)
         config = {"network": model.network.recipe(), "numeric": list(numeric), "categories": list(model.categories),
                   **model.task.recipe()}  # fmt: skip
         inputs = {"dataset": source.manifest.digest}
@@ -72,7 +76,11 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             job = _job(model, numeric, source, output, resolved, start)
             # Whoever asks: never two trainings of one model at a time.
             with exclusive(stations.home, f"{project.name}.{model.name}.training"):
-                finished = _trained(context, compute, resolved, job, stations.home.leases)
+                finished = until_it_fits(
+                    job,
+                    lambda job: _trained(context, compute, resolved, job, stations.home.leases),
+                    context.log.warning,
+                )
             until = _start_known_until(stations, start.manifest) if start else None
             return _made(output, {**finished, "compute": asdict(resolved)}, until)
 
@@ -130,7 +138,7 @@ def _track(artifact: Artifact) -> Tracked:
     start = {"mlops.warm_start": recipe.inputs[ROLE]} if ROLE in recipe.inputs else {}
     warm = {"warm_start.taken": begun.taken, "warm_start.fresh": begun.fresh} if begun is not None else {}
     return Tracked(
-        params={**params(recipe.config["network"]), **recipe.software, **warm},
+        params={**params(recipe.config["network"]), **recipe.software, **warm, **training.pieces()},
         metrics={**training.metrics(), "best_epoch": training.best_epoch + 1, "parameters": training.parameters},
         curves=curves_by_name(read_curves(artifact.file(CURVES).read_bytes())),
         tags={"mlops.dataset": recipe.inputs["dataset"], **start},
@@ -148,6 +156,7 @@ def _show(artifact: Artifact) -> dict[str, Any]:
         "rows_per_second": measured["rows_per_second"],
         **({"compute": dg.MetadataValue.json(measured["compute"])} if "compute" in measured else {}),
         "learning_curves": dg.MetadataValue.md(picture(curves, training.best_epoch)),
+        **training.pieces(),
         **(_show_start(artifact.manifest, training.warm_start) if training.warm_start is not None else {}),
     }
 

@@ -67,6 +67,7 @@ class Job:
         saves: Folder in which this very training is saved on the way and from which it resumes; None for neither.
         saving: How often, and how many are kept.
         context: Parquet file of further rows, without a label, that only move the state of a network of sequences.
+        pieces: How many pieces each batch is divided into, where a whole one does not fit into memory.
     """
 
     train: Path
@@ -81,6 +82,12 @@ class Job:
     saves: Path | None = None
     saving: Saving = _USUAL_SAVING
     context: Path | None = None
+    pieces: int = 1
+
+    @property
+    def micro_batch(self) -> int:
+        """Rows whose gradients are computed at once, the most."""
+        return -(-self.network.batch_size // self.pieces)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -104,5 +111,5 @@ class Job:
             network=Network.from_json(raw["network"]), task=task_of(raw["task"]), device=Device(**raw["device"]),
             start=Start(folder=Path(start["folder"]), digest=start["digest"]) if start else None,
             saves=Path(raw["saves"]) if raw["saves"] else None, saving=Saving(**raw["saving"]),
-            context=Path(raw["context"]) if raw["context"] else None,
+            context=Path(raw["context"]) if raw["context"] else None, pieces=raw["pieces"],
         )  # fmt: skip

@@ -90,6 +90,8 @@ class Training:
         export_max_difference: Largest difference between torch's and the exported program's scores of validation rows,
             of a forecast in standard deviations of the label.
         warm_start: What was taken from an earlier checkpoint; None where all began fresh.
+        micro_batch: Rows whose gradients were computed at once; None where whole batches fitted into memory.
+        halved: How often batches were halved until they did; None where never.
     """
 
     epochs: int
@@ -106,6 +108,8 @@ class Training:
     validation_auc: float | None = None
     validation_mae: float | None = None
     warm_start: WarmStart | None = None
+    micro_batch: int | None = None
+    halved: int | None = None
 
     @classmethod
     def from_json(cls, data: bytes) -> "Training":
@@ -120,6 +124,10 @@ class Training:
     def to_json(self) -> dict[str, Any]:
         """What ``training.json`` holds; nothing of a warm start where there was none, nor of another task's figure."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def pieces(self) -> dict[str, int]:
+        """In what pieces its batches were learnt; nothing where whole ones fitted into memory."""
+        return {name: value for name in ("micro_batch", "halved") if (value := getattr(self, name)) is not None}
 
     def metrics(self) -> dict[str, float]:
         """The figures that compare trainings."""

@@ -1,8 +1,10 @@
 """Networks for the training tests: some that learn and some that go wrong. Only the training program imports it."""
 
 import os
+import resource
 import signal
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -120,3 +122,36 @@ class Even(nn.Module):
     def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
         embedded = [embedding(categories[:, index]) for index, embedding in enumerate(self.embeddings)]
         return self.last(self.rest(self.first(torch.cat([numeric, *embedded], dim=1)))).squeeze(1)
+
+
+class Late(Tiny):
+    """Its loss is no number from some step on, and some answers of a validation."""
+
+    steps = 0
+
+    def __init__(self, *, numeric: int, cardinalities: tuple[int, ...], after: int) -> None:
+        super().__init__(numeric=numeric, cardinalities=cardinalities)
+        self.after = after
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training
+        answers = super().forward(numeric, categories)
+        return answers / 0.0 * 0.0 if self.steps > self.after else answers
+
+
+class Hungry(Tiny):
+    """Takes 2 MiB for each row that it learns from, in a process that may take 180 MiB more than it has at first."""
+
+    wide = 1 << 19
+    limited = False
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        answers = super().forward(numeric, categories)
+        if not self.training or len(numeric) <= 16:
+            return answers
+        if not self.limited:
+            self.limited = True
+            status = Path("/proc/self/status").read_text(encoding="utf-8")
+            taken = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData"))
+            resource.setrlimit(resource.RLIMIT_DATA, (taken * 1024 + 180 * 2**20, resource.RLIM_INFINITY))
+        return (answers.unsqueeze(1) * torch.ones(self.wide)).mean(1)

@@ -90,6 +90,11 @@ def test_a_forecasts_network_is_asked_for_every_step() -> None:
     assert "shape (16, 3)" in failed(f"{UNSOUND}:Longer", TASK)["answers_have_the_shape"]
 
 
+@pytest.mark.parametrize("name", ["Gated", "Memory"])
+def test_networks_of_sequences_are_asked_for_two_steps_of_each(name: str) -> None:
+    assert failed(f"mlops_platform_tests.training.recurrences:{name}") == {}
+
+
 def test_looking_changes_neither_the_network_nor_any_source_of_chance() -> None:
     import torch
 

@@ -74,8 +74,9 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path, as_before: Non
     alone = job_in(tmp_path, "alone")
     train(alone, lambda epoch: None)
     copied, sharded = (job_in(tmp_path, way, devices=2, strategy=way) for way in ("ddp", "fsdp2"))
-    together(copied, sharded)
-    for mine, theirs in zip(curves(copied), curves(alone), strict=True):
+    pieces = [replace(job_in(tmp_path, f"{way}-pieces", devices=2, strategy=way), pieces=3) for way in ("ddp", "fsdp2")]
+    together(copied, sharded, *pieces)
+    for mine, theirs in (pair for job in (copied, *pieces) for pair in zip(curves(job), curves(alone), strict=True)):
         assert mine.train_loss == pytest.approx(theirs.train_loss, abs=TOLERANCE)
         assert mine.validation_loss == pytest.approx(theirs.validation_loss, abs=TOLERANCE)
         assert mine.validation_auc == pytest.approx(theirs.validation_auc, abs=1e-3)

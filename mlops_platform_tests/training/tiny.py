@@ -107,13 +107,20 @@ class Shop:
         stations = Stations(path=str(self.home.path), environment=self.home.environment, mlflow=MlflowResource())
         return {"stations": stations, "compute": ComputeResource(threads=1, lease_wait_seconds=60)}
 
-    def materialize(self) -> dg.ExecuteInProcessResult:
+    def materialize(self, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:
         """Trains through Dagster and checks the outcome."""
         (model,) = self.project.models
         return dg.materialize(
             [checkpoint_asset(self.project, model), checkpoint_checks(self.project, model)],
-            resources=self.resources, raise_on_error=False,
+            resources=self.resources, raise_on_error=False, instance=instance,
         )  # fmt: skip
+
+    def tracked_params(self, checkpoint: Artifact) -> dict[str, str]:
+        """What MLflow keeps of a checkpoint's parameters."""
+        stations = Stations(path=str(self.home.path), environment=self.home.environment, mlflow=MlflowResource())
+        run = stations.tracked_run(checkpoint)
+        assert run is not None
+        return dict(stations.tracking(self.project.name).client.get_run(run).data.params)
 
     def checkpoint(self) -> Artifact | None:
         """What the station stands for."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_platform.errors import KilledError, SavedError, TrainingError
+from mlops_platform.errors import KilledError, OutOfMemoryError, SavedError, TrainingError
 
 RESUME_ME = 75
 """Exit code EX_TEMPFAIL: what was done is saved, the same job goes on from there."""
@@ -46,20 +46,23 @@ def require_finished(code: int, messages: Sequence[Mapping[str, Any]], ended: Se
     first = ended[0] if ended else Ended(rank=0, code=code, said={})
     who = f"rank {first.rank}: " if len(ended) > 1 or first.rank > 0 else ""
     if last.get("event") == "failed" and (first.rank == 0 or first.said.get("found") == last["found"]):
-        raise TrainingError(required=last["required"], found=last["found"], remedy=last["remedy"],
-                            check=last.get("check"))  # fmt: skip
+        raise _refused(last)
     if first.code == RESUME_ME:
         raise SavedError(
             required="the training program to finish", found=f"{who}it was asked to stop and saved before it did",
             remedy="run it again: it goes on from there",
         )  # fmt: skip
     if "required" in first.said:
-        said = first.said
-        raise TrainingError(required=said["required"], found=who + said["found"], remedy=said["remedy"],
-                            check=said.get("check"))  # fmt: skip
+        raise _refused(first.said, who)
     how = f"it was ended by {signal.Signals(-first.code).name}" if first.code < 0 else f"exit code {first.code}"
     told = f", {first.said['found']}" if first.said else ""
     killed = first.code == -signal.SIGKILL
     remedy = "free memory or raise its limit, then run it again" if killed else "read its output above"
     error = KilledError if first.code < 0 else TrainingError
     raise error(required="the training program to finish", found=f"{who}{how}{told}", remedy=remedy)
+
+
+def _refused(said: Mapping[str, Any], who: str = "") -> TrainingError:
+    """The error that a process told of before it ended."""
+    kind = OutOfMemoryError if said.get("out_of_memory") else TrainingError
+    return kind(required=said["required"], found=who + said["found"], remedy=said["remedy"], check=said.get("check"))

@@ -15,7 +15,7 @@ from typing import Any
 
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import OutOfMemoryError, PlatformError
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.leash import follow_parent
 from mlops_platform.training.program.pulse import PULSE
@@ -53,7 +53,8 @@ def _work(job: Path, rank: Rank, say: Callable[[str], None], send: Callable[[dic
         done = train(Job.read(job), report)
     except PlatformError as error:
         said = {"required": error.required, "found": error.found, "remedy": error.remedy}
-        send({"event": "failed", **said, "check": getattr(error, "check", None)})
+        ran_out = isinstance(error, OutOfMemoryError)
+        send({"event": "failed", **said, "check": getattr(error, "check", None), "out_of_memory": ran_out})
         rank.fail(error)
         return 1
     except Exception as error:

@@ -17,7 +17,6 @@ import torch
 from mlops_platform.errors import TrainingError
 from mlops_platform.manifest import canonical_json
 from mlops_platform.scoring import PROGRAM, SCORING, Encoding
-from mlops_platform.spec import Network
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.export import export, largest_difference
 from mlops_platform.training.program.first_look import first_look
@@ -26,6 +25,7 @@ from mlops_platform.training.program.learner import Learner
 from mlops_platform.training.program.loader import OrderedBatches, ShuffledBatches
 from mlops_platform.training.program.network import Normaliser, ScoringProgram, build
 from mlops_platform.training.program.objective import objective_of, program_of
+from mlops_platform.training.program.pieces import VALIDATION_BATCH, fitting_memory, in_pieces
 from mlops_platform.training.program.pulse import PULSE
 from mlops_platform.training.program.rank import Rank
 from mlops_platform.training.program.recurrent import CLIP
@@ -37,8 +37,6 @@ from mlops_platform.training.program.steps import Steps
 from mlops_platform.training.program.strategy import launched, trainer_options
 from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, WarmStart, curves_json
 from mlops_platform.training.soundness import SOUNDNESS, soundness_json
-
-_VALIDATION_BATCH = 8192
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,9 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing] 
     encoding = carrying(scorer, encoding, job.network) if job.network.sequence else encoding
     exported = export(whole, validation)
     difference = largest_difference(whole, encoding, exported, validation)
-    training = replace(_describe(job, learner, steps, rows, validation, difference), warm_start=begun_from)
+    training = replace(
+        _describe(job, learner, steps, rows, validation, difference), warm_start=begun_from, **in_pieces(job)
+    )
     files = {
         WEIGHTS: _weights(scorer),
         PROGRAM: exported,
@@ -139,7 +139,7 @@ def _fit(
     rank: Rank,
 ) -> tuple[Learner, int]:  # fmt: skip
     recipe, device = job.network, job.device
-    batches, late = _batches(recipe, rows, validation, rank)
+    batches, late = _batches(job, rows, validation, rank)
     learner = learner_of(job, program, batches, report, rank)
     trainer = lightning.Trainer(
         max_epochs=recipe.epochs, accelerator=device.accelerator, devices=device.devices,
@@ -149,20 +149,22 @@ def _fit(
         enable_progress_bar=False, enable_model_summary=False, callbacks=[Steps(PULSE)],
         **trainer_options(device, rank),
     )  # fmt: skip
-    trainer.fit(learner, batches, late)
+    with fitting_memory(job):
+        trainer.fit(learner, batches, late)
     return learner.cpu(), recipe.epochs * len(batches)
 
 
 def _batches(
-    recipe: Network, rows: Rows, validation: Rows, rank: Rank
+    job: Job, rows: Rows, validation: Rows, rank: Rank
 ) -> tuple[ShuffledBatches | Windows, OrderedBatches | Windows]:
     """This process's parts of the training's batches, and of those of its validations."""
+    recipe = job.network
     if isinstance(rows, SequenceRows) and isinstance(validation, SequenceRows):
         return windows(recipe, rows, validation)
     place = {"rank": rank.number, "world": rank.world}
     batches = ShuffledBatches(rows.tensors, batch_size=recipe.batch_size, seed=recipe.seed, ahead=rows.path is not None,
                               **place)  # fmt: skip
-    return batches, OrderedBatches(validation.tensors, batch_size=_VALIDATION_BATCH, **place)
+    return batches, OrderedBatches(validation.tensors, batch_size=VALIDATION_BATCH // job.pieces, **place)
 
 
 def _weights(program: ScoringProgram) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from mlops_platform.errors import TrainingError
+from mlops_platform.errors import CorruptArtifactError, TrainingError
 from mlops_platform.scoring.encoding import Encoding, Vocabulary
 from mlops_platform.spec import Task
 from mlops_platform.training.job import LABEL, Job
@@ -79,6 +79,7 @@ def read_splits(job: Job, *, memory: int | None = None, sharing: int = 1) -> tup
         The encoding learnt from the training rows, and both splits encoded by it.
 
     Raises:
+        CorruptArtifactError: A file is missing or damaged.
         InputError: A declared column is missing or of a wrong type.
         TrainingError: A split has no rows, labels of one class only, or a step of which nothing is known; or neither
             memory nor disk has room for the rows.
@@ -96,7 +97,13 @@ def read_splits(job: Job, *, memory: int | None = None, sharing: int = 1) -> tup
 
 
 def _height(path: Path) -> int:
-    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    try:
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    except (OSError, pl.exceptions.ComputeError) as error:
+        raise CorruptArtifactError(
+            required=f"a whole Parquet file at {path}", found=str(error),
+            remedy="remove the folder of this dataset; the next run that needs it makes it again",
+        ) from error  # fmt: skip
 
 
 def _read(path: Path, columns: list[str]) -> pl.DataFrame:

@@ -127,7 +127,8 @@ class Learner(lightning.LightningModule):
     def _require_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
             raise TrainingError(
-                required=f"a finite {what}", found=f"{value} in epoch {self.current_epoch}, step {self.global_step}",
+                required=f"a finite {what}",
+                found=f"{value} in epoch {self.current_epoch + 1}, step {self.global_step}",
                 remedy=f"lower Network.learning_rate ({self._recipe.learning_rate}), "
                 f"or look for a division by zero in {self._recipe.module}", check="loss_is_finite",
             )  # fmt: skip

@@ -7,8 +7,9 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import OutOfMemoryError, PlatformError
 
 _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 
@@ -38,9 +39,10 @@ class Rank:
 
     def fail(self, error: Exception) -> None:
         """Tells why this process ends: on standard error, and in the file that torchrun names for it, if it does."""
-        said = {"found": f"{type(error).__name__}: {error}", "check": getattr(error, "check", None)}
+        said: dict[str, Any] = {"found": f"{type(error).__name__}: {error}", "check": getattr(error, "check", None)}
         if isinstance(error, PlatformError):
             said |= {"required": error.required, "found": error.found, "remedy": error.remedy}
+            said |= {"out_of_memory": isinstance(error, OutOfMemoryError)}
         text = str(error) if isinstance(error, PlatformError) else traceback.format_exc()
         who = f"rank {self.number} of {self.world}: " if self.world > 1 else ""
         print(f"{who}{text}", file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from mlops_platform.training.job import Job
 from mlops_platform.training.program.learner import Learner
 from mlops_platform.training.program.loader import Batch, ShuffledBatches
 from mlops_platform.training.program.network import ScoringProgram
+from mlops_platform.training.program.pieces import InPieces
 from mlops_platform.training.program.rank import Rank
 from mlops_platform.training.program.recurrent import RecurrentLearner, require_one
 from mlops_platform.training.program.sequences import Windows
@@ -43,13 +44,17 @@ def learner_of(
     chance_of(job.network.seed, rank)
     if job.device.compile:
         compile_network(program.network)
-    steps = job.network.epochs * len(batches)
+    whole, steps = job.pieces == 1, job.network.epochs * len(batches)
     if isinstance(batches, Windows):
         require_one(rank)
         return RecurrentLearner(program, job.network, steps, report)
     if rank.world > 1:
-        return SharedLearner(program, job.network, batches, report)
-    return Learner(program, job.network, steps, report)
+        learner: Learner = (SharedLearner if whole else SharedInPieces)(program, job.network, batches, report)
+    else:
+        learner = (Learner if whole else InPieces)(program, job.network, steps, report)
+    if isinstance(learner, InPieces):
+        learner.pieces = job.pieces
+    return learner
 
 
 class SharedLearner(Learner):
@@ -134,3 +139,7 @@ class SharedLearner(Learner):
             sums = [total, *([[0.0, 0]] * (self.trainer.world_size - 1))]
         loss, seen = sums[self.global_rank]
         self._loss, self._seen = torch.tensor(loss, dtype=torch.float64), int(seen)
+
+
+class SharedInPieces(InPieces, SharedLearner):
+    """By several processes, each of which learns its part of a batch in pieces."""
