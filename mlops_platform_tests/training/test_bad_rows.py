@@ -113,3 +113,40 @@ def test_a_loss_that_is_no_number_stops_the_training_and_names_the_epoch(tmp_pat
         trained(job)
     assert stopped.value.check == "loss_is_finite"
     assert list(job.output.iterdir()) == []
+
+
+def test_the_save_from_before_is_named(tmp_path: Path) -> None:
+    job = replace(usual(tmp_path / "job"), saves=tmp_path / "saves")
+    from mlops_platform.training.program.finite import naming_the_save
+
+    for name in ("step-000000004-epoch-00002", "step-000000002-epoch-00001"):
+        (tmp_path / "saves" / name).mkdir(parents=True)
+    said = "step 6; save step-000000004-epoch-00002 from before is kept"
+    with pytest.raises(TrainingError, match=said) as stopped, naming_the_save(job):
+        raise TrainingError(required="a number", found="nan in step 6", remedy="lower it", check="loss_is_finite")
+    assert stopped.value.check == "loss_is_finite"
+
+
+@pytest.mark.parametrize("wrong", ["loss", "weights"])
+def test_what_is_no_number_is_not_saved(wrong: str) -> None:
+    import pytorch_lightning as lightning
+    import torch
+
+    from mlops_platform.training.program.finite import FiniteSaves
+    from mlops_platform.training.program.learner import Learner
+    from mlops_platform.training.program.network import Normaliser, ScoringProgram
+    from mlops_platform_tests.training.networks import Tiny
+
+    program = ScoringProgram(Normaliser(torch.zeros(2), torch.ones(2)), Tiny(numeric=4, cardinalities=(3,)))
+    trainer = lightning.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False,
+                                enable_model_summary=False, accelerator="cpu")  # fmt: skip
+    learner = Learner(program, network(), 1, lambda epoch: None)
+    learner.trainer = trainer
+    trainer.strategy._lightning_module = learner
+    FiniteSaves().on_save_checkpoint(trainer, learner, {})
+    if wrong == "loss":
+        learner._loss.fill_(float("nan"))
+    else:
+        next(learner.parameters()).data.fill_(float("inf"))
+    with pytest.raises(TrainingError, match="in epoch 1, step 0"):
+        FiniteSaves().on_save_checkpoint(trainer, learner, {})

@@ -19,6 +19,7 @@ from mlops_platform.manifest import canonical_json
 from mlops_platform.scoring import PROGRAM, SCORING, Encoding
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.export import export, largest_difference
+from mlops_platform.training.program.finite import FiniteSaves, naming_the_save
 from mlops_platform.training.program.first_look import first_look
 from mlops_platform.training.program.inputs import Rows, read_splits
 from mlops_platform.training.program.learner import Learner
@@ -146,10 +147,10 @@ def _fit(
         precision=cast(Any, device.precision), deterministic=True,
         gradient_clip_val=CLIP if learner.automatic_optimization else None,
         num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, callbacks=[Steps(PULSE)],
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[Steps(PULSE), FiniteSaves()],
         **trainer_options(device, rank),
     )  # fmt: skip
-    with fitting_memory(job):
+    with fitting_memory(job), naming_the_save(job):
         trainer.fit(learner, batches, late)
     return learner.cpu(), recipe.epochs * len(batches)
 

@@ -124,6 +124,14 @@ class Learner(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=max(self._steps, 2))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def require_numbers(self) -> None:
+        """Looks at the loss since the epoch began.
+
+        Raises:
+            TrainingError: It is no longer a number.
+        """
+        self._require_finite(float(self._loss), "training loss")
+
     def _require_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
             raise TrainingError(
