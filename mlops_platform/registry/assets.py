@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlops_platform.registry.alias import ChampionAlias
     from mlops_platform.registry.promotion import Judged
 
+_SPENT = ("device_seconds", "cost")
+
 
 def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     """The challenger's version in MLflow's registry."""
@@ -111,7 +113,9 @@ def _tags(
 ) -> dict[str, str]:
     """Tags of a model version; those of Feast are named as its own MLflow integration names them."""
     produced = checkpoint.manifest.produced
+    spent = {f"mlops.{name}": str(produced.measured[name]) for name in _SPENT if name in produced.measured}
     return {
+        **spent,
         "mlops.dataset": checkpoint.manifest.recipe.inputs["dataset"],
         "mlops.evaluation": evaluation.manifest.digest,
         "mlops.code": checkpoint.manifest.recipe.code,

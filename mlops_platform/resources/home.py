@@ -111,6 +111,10 @@ class Home:
         """Locks by which training programs hold devices."""
         return self.root / "leases"
 
+    def saves(self, recipe: str) -> Path:
+        """Folder in which the training of a recipe, by its key, is saved on the way."""
+        return self.root / "training" / recipe.removeprefix("sha256:")
+
     def raw_table(self, project: str, table: str) -> Path:
         """Folder of a raw Delta table."""
         return self.root / "tables" / project / "raw" / table

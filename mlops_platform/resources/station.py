@@ -138,6 +138,7 @@ class Stations(dg.ConfigurableResource):
         track: Callable[[Artifact], Tracked] | None = None,
         redo: bool | str = False,
         outside: bool = False,
+        after: Callable[[], object] | None = None,
     ) -> dg.MaterializeResult:
         """Takes the artifact of this recipe, or makes it.
 
@@ -155,6 +156,7 @@ class Stations(dg.ConfigurableResource):
                 reason given as text.
             outside: Whether the work also changes something outside the store, so that an artifact found counts only if
                 it is the one this station made last.
+            after: Called as soon as the station stands for the artifact, made now or before.
 
         Returns:
             The materialization, its data version the artifact's digest.
@@ -173,6 +175,8 @@ class Stations(dg.ConfigurableResource):
         artifact = found or self._work(context, kind, looked.recipe, work, begun)
         refs.write(artifact.manifest, looked.recipe.key, station=station, hit=found is not None,
                    because=looked.because, run_id=context.run.run_id)  # fmt: skip
+        if after is not None:
+            after()
         seconds = time.perf_counter() - begun
         told = {name: _readable(value) for name, value in (show(artifact) if show else {}).items()}
         metadata = {**told, **_metadata(artifact, found is not None, seconds)}

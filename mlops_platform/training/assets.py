@@ -4,13 +4,12 @@ import importlib.metadata
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from mlops_platform.errors import KilledError
 from mlops_platform.manifest import Manifest, short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.compute import ComputeResource, ResolvedCompute
@@ -21,7 +20,9 @@ from mlops_platform.resources.mlflow import Tracked
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
+from mlops_platform.training.attempts import until_finished
 from mlops_platform.training.checks import red_check
+from mlops_platform.training.costs import GOODPUT, measured, metrics, table
 from mlops_platform.training.halving import until_it_fits
 from mlops_platform.training.job import CONTEXT, TRAIN, VALIDATION, Device, Job, Start
 from mlops_platform.training.record import (
@@ -64,16 +65,20 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         config = {"network": model.network.recipe(), "numeric": list(numeric), "categories": list(model.categories),
                   **model.task.recipe()}  # fmt: skip
         inputs = {"dataset": source.manifest.digest}
+        station = "/".join(context.asset_key.path)
         if model.network.warm_start:
             code = (*code, START)
-            station = "/".join(context.asset_key.path)
             recipe, _ = recipe_of(station, code=code, config=config, inputs=inputs, software=software)
             history = PromotionHistory(stations.home, project.name, model.name)
             inputs |= start_input(Refs(stations.home), history, recipe, source.manifest)
 
+        def key() -> str:
+            return recipe_of(station, code=code, config=config, inputs=inputs, software=software)[0].key
+
         def work(output: Path) -> Made:
             start = stations.store.open("checkpoint", inputs[ROLE]) if ROLE in inputs else None
             job = _job(model, numeric, source, output, resolved, start)
+            job = replace(job, saves=stations.home.saves(key()), saving=model.saving, identity=key())
             # Whoever asks: never two trainings of one model at a time.
             with exclusive(stations.home, f"{project.name}.{model.name}.training"):
                 finished = until_it_fits(
@@ -82,27 +87,25 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
                     context.log.warning,
                 )
             until = _start_known_until(stations, start.manifest) if start else None
-            return _made(output, {**finished, "compute": asdict(resolved)}, until)
+            price = model.compute.price_per_device_hour
+            return _made(output, {**finished, "compute": asdict(resolved)}, price, until)
+
+        def forget() -> None:
+            shutil.rmtree(stations.home.saves(key()), ignore_errors=True)
 
         with red_check(context):
             return stations.make(context, kind="checkpoint", code=code, config=config, inputs=inputs,
-                                 software=software, work=work, show=_show, track=_track)  # fmt: skip
+                                 software=software, work=work, show=_show, track=_track, after=forget)  # fmt: skip
 
     return checkpoint
 
 
 def _trained(context: dg.AssetExecutionContext, compute: ComputeResource, resolved: ResolvedCompute, job: Job,
              leases: Path) -> Mapping[str, Any]:  # fmt: skip
-    """The program's last message; a program that was killed is started once more, from nothing."""
+    """The program's last message; a program that was killed is started again, and goes on from its newest save."""
     with tempfile.TemporaryDirectory(prefix="mlops-training-") as folder:
         path = job.write(Path(folder) / "job.json")
-        try:
-            return compute.run(context, resolved, path, leases)[-1]
-        except KilledError as killed:
-            context.log.warning(f"training begins anew: {killed.found}")
-            shutil.rmtree(job.output)
-            job.output.mkdir()
-            return compute.run(context, resolved, path, leases)[-1]
+        return until_finished(lambda: compute.run(context, resolved, path, leases)[-1], job, context.log.warning)
 
 
 def _job(model: Model, numeric: tuple[str, ...], dataset: Artifact, output: Path, compute: ResolvedCompute,
@@ -122,13 +125,13 @@ def _start_known_until(stations: Stations, start: Manifest) -> str:
     return known_until(stations.store.open("dataset", start.recipe.inputs["dataset"]).manifest, start)
 
 
-def _made(output: Path, finished: Mapping[str, Any], start_known_until: str | None) -> Made:
+def _made(output: Path, finished: Mapping[str, Any], price: float | None, start_known_until: str | None) -> Made:
     training = Training.from_json((output / TRAINING).read_bytes())
     begun = training.warm_start
     warm = {ROLE: {**asdict(begun), "known_until": start_known_until}} if begun is not None else {}
     return Made(
         content={**training.metrics(), "rows": training.train_rows, "parameters": training.parameters, **warm},
-        measured={name: value for name, value in finished.items() if name != "event"},
+        measured=measured(finished, price),
     )
 
 
@@ -139,26 +142,34 @@ def _track(artifact: Artifact) -> Tracked:
     warm = {"warm_start.taken": begun.taken, "warm_start.fresh": begun.fresh} if begun is not None else {}
     return Tracked(
         params={**params(recipe.config["network"]), **recipe.software, **warm, **training.pieces()},
-        metrics={**training.metrics(), "best_epoch": training.best_epoch + 1, "parameters": training.parameters},
+        metrics={**training.metrics(), "best_epoch": training.best_epoch + 1, "parameters": training.parameters,
+                 **metrics(artifact.manifest.produced.measured)},
         curves=curves_by_name(read_curves(artifact.file(CURVES).read_bytes())),
         tags={"mlops.dataset": recipe.inputs["dataset"], **start},
-    )
+    )  # fmt: skip
 
 
 def _show(artifact: Artifact) -> dict[str, Any]:
     training = Training.from_json(artifact.file(TRAINING).read_bytes())
     curves = read_curves(artifact.file(CURVES).read_bytes())
-    measured = artifact.manifest.produced.measured
+    figures = artifact.manifest.produced.measured
     return {
         **training.metrics(),
         "best_epoch": training.best_epoch + 1,
         "parameters": training.parameters,
-        "rows_per_second": measured["rows_per_second"],
-        **({"compute": dg.MetadataValue.json(measured["compute"])} if "compute" in measured else {}),
+        **({"compute": dg.MetadataValue.json(figures["compute"])} if "compute" in figures else {}),
+        "rows_per_second": figures["rows_per_second"],
+        **(_show_spent(figures) if GOODPUT in figures else {}),
         "learning_curves": dg.MetadataValue.md(picture(curves, training.best_epoch)),
         **training.pieces(),
         **(_show_start(artifact.manifest, training.warm_start) if training.warm_start is not None else {}),
     }
+
+
+def _show_spent(figures: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("goodput_share", "stall_share", "attempts", "lost_steps", "device_seconds", "cost")
+    told = {name: figures[name] for name in names if name in figures}
+    return {"where_time_went": dg.MetadataValue.md(table(figures)), **told, **figures["usage"]}
 
 
 def _show_start(manifest: Manifest, begun: WarmStart) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Job:
         saving: How often, and how many are kept.
         context: Parquet file of further rows, without a label, that only move the state of a network of sequences.
         pieces: How many pieces each batch is divided into, where a whole one does not fit into memory.
+        identity: What tells this training from any other; empty: the digest of what is said here and of the rows.
     """
 
     train: Path
@@ -82,6 +83,7 @@ class Job:
     saves: Path | None = None
     saving: Saving = _USUAL_SAVING
     context: Path | None = None
+    identity: str = ""
     pieces: int = 1
 
     @property
@@ -112,4 +114,5 @@ class Job:
             start=Start(folder=Path(start["folder"]), digest=start["digest"]) if start else None,
             saves=Path(raw["saves"]) if raw["saves"] else None, saving=Saving(**raw["saving"]),
             context=Path(raw["context"]) if raw["context"] else None, pieces=raw["pieces"],
+            identity=raw["identity"],
         )  # fmt: skip

@@ -9,8 +9,9 @@ from mlops_platform.resources.source_code import closure
 
 ROOT = Path(__file__).parents[2]
 SHELLS = sorted((ROOT / "mlops_platform").glob("*/assets.py"))
-# What they decide is in the configuration, only in the log, or only in what the landing sensor remembers.
-_TOLD_OTHERWISE = {"registered_name", "metric_table", "read_now", "refusal"}
+# What they decide is in the configuration, only in the log, only in what the landing sensor remembers, or only in what
+# was measured.
+_TOLD_OTHERWISE = {"registered_name", "metric_table", "read_now", "refusal", "until_finished", "measured"}
 
 
 def strings(tree: ast.AST) -> set[str]:

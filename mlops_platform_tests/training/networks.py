@@ -1,11 +1,13 @@
 """Networks for the training tests: some that learn and some that go wrong. Only the training program imports it."""
 
 import os
+import random
 import resource
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -41,13 +43,38 @@ class Wide(Tiny):
 
 
 class Killed(Tiny):
-    """Is killed in its third step, as by the kernel when memory runs out."""
+    """Is killed in its first step, as by the kernel when memory runs out."""
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(numeric, categories)
+
+
+class Chancy(Tiny):
+    """Asks every random number generator of the process as it learns: python's, numpy's and torch's; takes its time."""
+
+    def __init__(self, *, numeric: int, cardinalities: tuple[int, ...], pause: float = 0.0) -> None:
+        super().__init__(numeric=numeric, cardinalities=cardinalities)
+        self.pause = pause
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        answer = super().forward(numeric, categories)
+        if self.training:
+            time.sleep(self.pause)
+            answer = answer + random.gauss(0, 0.1) + np.random.standard_normal() * 0.1
+        return answer
+
+
+class KilledOnce(Chancy):
+    """Is killed in its ninth step, in the first process that finds the file ``DEADLY``, which it removes."""
 
     steps = 0
 
     def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
-        self.steps += 1
-        if self.steps == 3:
+        self.steps += self.training
+        deadly = Path(os.environ.get("DEADLY", "nowhere"))
+        if self.steps == 9 and deadly.exists():
+            deadly.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(numeric, categories)
 

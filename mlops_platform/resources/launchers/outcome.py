@@ -47,10 +47,11 @@ def require_finished(code: int, messages: Sequence[Mapping[str, Any]], ended: Se
     who = f"rank {first.rank}: " if len(ended) > 1 or first.rank > 0 else ""
     if last.get("event") == "failed" and (first.rank == 0 or first.said.get("found") == last["found"]):
         raise _refused(last)
-    if first.code == RESUME_ME:
+    if first.code == RESUME_ME or last.get("event") == "stopped":
+        where = f" at step {last['step']}" if last.get("event") == "stopped" else ""
         raise SavedError(
-            required="the training program to finish", found=f"{who}it was asked to stop and saved before it did",
-            remedy="run it again: it goes on from there",
+            required="the training program to finish", remedy="run it again: it goes on from there",
+            found=f"{who}it was asked to stop, and saved{where} before it did",
         )  # fmt: skip
     if "required" in first.said:
         raise _refused(first.said, who)

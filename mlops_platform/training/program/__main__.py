@@ -5,12 +5,10 @@ Of several processes each does the same job, by torchrun's variables; only the f
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
@@ -20,13 +18,13 @@ from mlops_platform.training.job import Job
 from mlops_platform.training.program.leash import follow_parent
 from mlops_platform.training.program.pulse import PULSE
 from mlops_platform.training.program.rank import Rank
+from mlops_platform.training.program.stop import RESUME_ME, STOP, StoppedError
 from mlops_platform.training.record import Epoch
 
 
 def main() -> int:
-    """Does one job; 0 when the checkpoint's files are written, 1 on a mistake of the user."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
+    """Does one job; 0 when its files are written, 1 on a mistake of the user, 75 when it is saved and was to stop."""
+    STOP.listen()
     follow_parent()
     parser = argparse.ArgumentParser(prog="python -m mlops_platform.training.program", description=__doc__)
     parser.add_argument("--job", type=Path, help="job file to do; else Dagster Pipes tells it")
@@ -50,7 +48,11 @@ def _work(job: Path, rank: Rank, say: Callable[[str], None], send: Callable[[dic
     from mlops_platform.training.program.fit import train
 
     try:
-        done = train(Job.read(job), report)
+        done = train(Job.read(job), report, say)
+    except StoppedError as stopped:
+        say(str(stopped))
+        send({"event": "stopped", "step": stopped.step})
+        return RESUME_ME
     except PlatformError as error:
         said = {"required": error.required, "found": error.found, "remedy": error.remedy}
         ran_out = isinstance(error, OutOfMemoryError)
@@ -66,10 +68,6 @@ def _work(job: Path, rank: Rank, say: Callable[[str], None], send: Callable[[dic
     say(f"best epoch {training.best_epoch + 1}, {timing.rows_per_second:,.0f} rows/s")
     send({"event": "finished", **asdict(timing)})
     return 0
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

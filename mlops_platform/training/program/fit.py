@@ -5,8 +5,8 @@ import logging
 import random
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -17,10 +17,12 @@ import torch
 from mlops_platform.errors import TrainingError
 from mlops_platform.manifest import canonical_json
 from mlops_platform.scoring import PROGRAM, SCORING, Encoding
+from mlops_platform.training.attempts import Attempt
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.export import export, largest_difference
 from mlops_platform.training.program.finite import FiniteSaves, naming_the_save
 from mlops_platform.training.program.first_look import first_look
+from mlops_platform.training.program.goodput import Ledger, Parts, Watched
 from mlops_platform.training.program.inputs import Rows, read_splits
 from mlops_platform.training.program.learner import Learner
 from mlops_platform.training.program.loader import OrderedBatches, ShuffledBatches
@@ -30,6 +32,7 @@ from mlops_platform.training.program.pieces import VALIDATION_BATCH, fitting_mem
 from mlops_platform.training.program.pulse import PULSE
 from mlops_platform.training.program.rank import Rank
 from mlops_platform.training.program.recurrent import CLIP
+from mlops_platform.training.program.saver import Saver
 from mlops_platform.training.program.sequences import SequenceRows, Windows, read_sequences, windows
 from mlops_platform.training.program.sharing import learner_of
 from mlops_platform.training.program.start import warm
@@ -46,21 +49,28 @@ class Timing:
 
     Attributes:
         read_seconds, fit_seconds, export_seconds: Wall time of the three parts.
-        rows_per_second: Training rows over the time of the fit, its validations included.
+        rows_per_second: Training rows of this process over the time of the fit, its validations included.
+        attempts: All attempts at the training, the last one this, see ``Attempt``.
+        saves: How many were taken, and their cost, see ``Saver.figures``; nothing where none were asked for.
     """
 
     read_seconds: float
     fit_seconds: float
     export_seconds: float
     rows_per_second: float
+    attempts: tuple[Attempt, ...]
+    saves: Mapping[str, float] = field(default_factory=dict)
 
 
-def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing] | None:
+def train(
+    job: Job, report: Callable[[Epoch], None], say: Callable[[str], None] = print
+) -> tuple[Training, Timing] | None:
     """Trains, exports, compares, and only then writes the checkpoint's files.
 
     Args:
         job: What to train.
         report: Hears of each epoch.
+        say: Hears of everything else that people want to know.
 
     Returns:
         Facts and times; None in all but the first of several processes.
@@ -70,7 +80,15 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing] 
         CorruptArtifactError: The checkpoint to begin from is damaged.
         TrainingError: Nothing can be learnt from the rows or taken from the checkpoint to begin from, the network is
             not sound, the loss is no number, or the export differs.
+        StoppedError: It was asked to stop, and is saved.
     """
+    with Ledger(job) as ledger:
+        return _trained(job, report, say, ledger)
+
+
+def _trained(
+    job: Job, report: Callable[[Epoch], None], say: Callable[[str], None], ledger: Ledger
+) -> tuple[Training, Timing] | None:
     _prepare(job)
     begun = time.perf_counter()
     rank = launched(job.device)
@@ -81,11 +99,12 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing] 
     sound = first_look(job, program, encoding.cardinalities, rows)
     # Training may leave a sharded or compiled network.
     scorer = copy.deepcopy(program)
-    learner, steps = _fit(job, program, rows, validation, report, rank)
+    learner, steps, saver = _fit(job, program, rows, validation, report, rank, ledger, say)
     fitted = time.perf_counter()
     if rank.number > 0:
         return None
     PULSE.phase("the export")
+    ledger.enter("export")
     scorer.load_state_dict(learner.best)
     scorer.float().eval()
     whole = OneStep(scorer) if job.network.sequence else scorer
@@ -105,8 +124,12 @@ def train(job: Job, report: Callable[[Epoch], None]) -> tuple[Training, Timing] 
     }
     for name, data in files.items():
         (job.output / name).write_bytes(data)
-    speed = len(rows) * job.network.epochs / (fitted - read)
-    return training, Timing(read - begun, fitted - read, time.perf_counter() - fitted, speed)
+    if saver is not None:
+        saver.finish()
+    saves = saver.figures() if saver is not None else {}
+    speed = len(rows) * job.network.epochs * (steps - ledger.begun) / steps / (fitted - read)
+    export_seconds = time.perf_counter() - fitted
+    return training, Timing(read - begun, fitted - read, export_seconds, speed, ledger.close(), saves)
 
 
 def _prepare(job: Job) -> None:
@@ -137,22 +160,25 @@ def _begin(job: Job, encoding: Encoding, rows: Rows) -> tuple[ScoringProgram, Wa
 
 def _fit(
     job: Job, program: ScoringProgram, rows: Rows, validation: Rows, report: Callable[[Epoch], None],
-    rank: Rank,
-) -> tuple[Learner, int]:  # fmt: skip
+    rank: Rank, ledger: Ledger, say: Callable[[str], None],
+) -> tuple[Learner, int, Saver | None]:  # fmt: skip
     recipe, device = job.network, job.device
     batches, late = _batches(job, rows, validation, rank)
-    learner = learner_of(job, program, batches, report, rank)
+    learner, steps = learner_of(job, program, batches, report, rank), recipe.epochs * len(batches)
+    saver = Saver(job, batches, steps, ledger, say) if job.saves is not None else None
+    options = trainer_options(device, rank)
+    options["plugins"] = [*options.get("plugins", []), *(saver.plugins if saver else [])]
     trainer = lightning.Trainer(
         max_epochs=recipe.epochs, accelerator=device.accelerator, devices=device.devices,
         precision=cast(Any, device.precision), deterministic=True,
         gradient_clip_val=CLIP if learner.automatic_optimization else None,
         num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, callbacks=[Steps(PULSE), FiniteSaves()],
-        **trainer_options(device, rank),
+        enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[Parts(ledger), Steps(PULSE), FiniteSaves(), *([saver] if saver else [])], **options,
     )  # fmt: skip
     with fitting_memory(job), naming_the_save(job):
-        trainer.fit(learner, batches, late)
-    return learner.cpu(), recipe.epochs * len(batches)
+        trainer.fit(learner, Watched(batches, ledger), late, ckpt_path=saver.path if saver else None)
+    return learner.cpu(), steps, saver
 
 
 def _batches(

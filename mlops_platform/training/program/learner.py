@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -116,6 +117,23 @@ class Learner(lightning.LightningModule):
     def _state(self) -> dict[str, torch.Tensor]:
         """A copy of the weights on the CPU."""
         return {name: value.detach().cpu().clone() for name, value in self.program.state_dict().items()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what this module knows beside its weights."""
+        checkpoint["learner"] = {
+            "loss": self._loss, "seen": self._seen, "curves": [asdict(epoch) for epoch in self.curves],
+            "best": self.best,
+        }  # fmt: skip
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on from what ``on_save_checkpoint`` added."""
+        known = checkpoint["learner"]
+        self._loss, self._seen, self.best = known["loss"], known["seen"], known["best"]
+        self.curves = [Epoch(**epoch) for epoch in known["curves"]]
+
+    def on_train_start(self) -> None:
+        """Takes a restored sum to the device, which is known by now."""
+        self._loss = self._loss.to(self.device)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer and its schedule, moved on at every step."""

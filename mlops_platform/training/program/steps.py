@@ -18,6 +18,10 @@ class Steps(lightning.Callback):
         self._world = 1
         self._seconds = self._since = 0.0
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begins the clock: a training that is resumed may begin in the middle of an epoch."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Begins the clock, which stands still while the network is validated."""
         self._epochs, self._steps = int(trainer.max_epochs or 0), int(trainer.num_training_batches)
