@@ -132,8 +132,8 @@ def _rows(task: Task, encoding: Encoding, frame: pl.DataFrame, split: str) -> Ro
 
 def _map(task: Task, encoding: Encoding, path: Path, split: str) -> Rows:
     label = _labels(task, _read(path, [LABEL]), split)
-    numeric = mapped((len(label), len(encoding.numeric)), torch.float32)
-    categories = mapped((len(label), len(encoding.vocabularies)), torch.int64)
+    numeric = mapped((len(label), len(encoding.numeric)), torch.float32, at_random=True)
+    categories = mapped((len(label), len(encoding.vocabularies)), torch.int64, at_random=True)
     begun = 0
     for frame in chunks(path, _known(path, list(encoding.columns))):
         part = slice(begun, begun := begun + frame.height)

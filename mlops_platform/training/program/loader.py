@@ -5,8 +5,9 @@ of an epoch by the two methods that Lightning asks of a loader.
 """
 
 import math
+import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,9 @@ import torch
 from mlops_platform.errors import TrainingError
 
 Batch = tuple[torch.Tensor, ...]
+_READERS = 16
+"""Threads that wait for a disk at once; each row that is not in memory is a wait of its own."""
+_STACK_BYTES = 1 << 19
 
 
 class ShuffledBatches:
@@ -112,15 +116,15 @@ class ShuffledBatches:
         if not self._ahead:
             yield from (self._rows_of(rows) for rows in chosen)
             return
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as reader:
-            reading = None
+        with _readers() as readers:
+            reading: list[Future[Batch]] = []
             for rows in chosen:
-                following = reader.submit(self._rows_of, rows)
-                if reading is not None:
-                    yield reading.result()
+                following = [readers.submit(self._rows_of, part) for part in rows.tensor_split(_READERS)]
+                if reading:
+                    yield _together(reading)
                 reading = following
-            if reading is not None:
-                yield reading.result()
+            if reading:
+                yield _together(reading)
 
     def _rows_of(self, chosen: torch.Tensor) -> Batch:
         return tuple(tensor.index_select(0, chosen) for tensor in self._tensors)
@@ -160,6 +164,23 @@ class OrderedBatches:
     def __iter__(self) -> Iterator[Batch]:
         for begin, end in pairwise(self._bounds):
             yield tuple(tensor[begin:end] for tensor in self._tensors)
+
+
+def _readers() -> ThreadPoolExecutor:
+    """Threads with small stacks: the usual ones would take 8 MiB each where memory is bounded by RLIMIT_DATA."""
+    readers = ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="ahead")
+    usual = threading.stack_size(_STACK_BYTES)
+    try:
+        all_there = threading.Barrier(_READERS)
+        for started in [readers.submit(all_there.wait) for _ in range(_READERS)]:
+            started.result()
+    finally:
+        threading.stack_size(usual)
+    return readers
+
+
+def _together(parts: "list[Future[Batch]]") -> Batch:
+    return tuple(torch.cat(tensors) for tensors in zip(*(part.result() for part in parts), strict=True))
 
 
 def _share(rows: int, rank: int, world: int) -> int:

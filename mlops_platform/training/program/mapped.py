@@ -5,6 +5,7 @@ lies where temporary files go (``TMPDIR``), which should be a local disk, not on
 """
 
 import math
+import mmap
 import os
 import shutil
 import tempfile
@@ -21,8 +22,12 @@ from mlops_platform.errors import TrainingError
 _CHUNK_BYTES = 1 << 23
 
 
-def mapped(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+def mapped(shape: tuple[int, ...], dtype: torch.dtype, *, at_random: bool = False) -> torch.Tensor:
     """A contiguous tensor of zeros in a file of its own; of its pages only those in use take memory.
+
+    Args:
+        shape, dtype: Its.
+        at_random: Whether it will be read so: then no pages beside the one that is asked for are read.
 
     Raises:
         TrainingError: The disk of temporary files has no room for it.
@@ -35,7 +40,10 @@ def mapped(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     try:
         # Reserved whole: a disk that filled up later would end the process by a signal, in the middle of a write.
         os.posix_fallocate(handle, 0, size)
-        return torch.from_file(name, shared=True, size=count, dtype=dtype).view(shape)
+        place = mmap.mmap(handle, size)
+        if at_random:
+            place.madvise(mmap.MADV_RANDOM)
+        return torch.frombuffer(place, dtype=dtype).view(shape)
     except OSError as error:
         free = shutil.disk_usage(tempfile.gettempdir()).free
         raise TrainingError(
