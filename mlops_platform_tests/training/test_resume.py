@@ -58,6 +58,27 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: digest_file(path) for path in (folder / "output").iterdir()}
 
 
+def test_a_loss_that_is_no_number_leaves_the_good_saves_from_before_and_names_the_newest(
+    forked: Trainers, data: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    asked = job(data, tmp_path, epochs=5, batch_size=64)
+    # Five batches an epoch: wrong in the third, which the learner's own look would see only as that one ends.
+    late = replace(asked.network, module="mlops_platform_tests.training.networks:Late", parameters={"after": 12})
+    path = str(replace(asked, network=late, saving=Saving(keep=100)).write(tmp_path / "job.json"))
+    forked.start("save_at_every_place", path, log=tmp_path / "log")
+    assert forked.ended() == 1
+    assert (
+        "nan in epoch 3, step 13; save step-000000012-epoch-00002 from before is kept" in (tmp_path / "log").read_text()
+    )
+    names = saved(tmp_path / "saves")
+    assert names[0] == "step-000000012-epoch-00002"
+    for name in names:
+        state = torch.load(tmp_path / "saves" / name / "state.pt", weights_only=True)
+        assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
+
+
 @pytest.fixture(scope="module")
 def undisturbed(forked: Trainers, data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a training of twenty epochs leaves that saves nothing."""
