@@ -209,7 +209,10 @@ def gpu() -> Finding:
     from mlops_platform.resources.devices import gpus
 
     found = gpus()
-    return Finding("GPU", OK, ", ".join(found.values()) if found else "none: models train on the CPU")
+    if not found:
+        return Finding("GPU", OK, "none: models train on the CPU")
+    several = f"to train {len(found)} models at once: dagster instance concurrency set gpu {len(found)}"
+    return Finding("GPU", OK, ", ".join(found.values()), several if len(found) > 1 else "")
 
 
 def browser() -> Finding:

@@ -14,7 +14,12 @@ PROGRAM = "mlops_platform_tests.resources.stand_in"
 
 
 def run(folder: Path, name: str, ranks: int, rank: int, act: str, **limits: float) -> dg.ExecuteInProcessResult:
-    """Launches the stand-in on leased devices, in this process.
+    """Launches the stand-in in this process; arguments as of ``launching``."""
+    return dg.materialize([launching(folder, name, ranks, rank, act, **limits)], raise_on_error=False)
+
+
+def launching(folder: Path, name: str, ranks: int, rank: int, act: str, **limits: float) -> dg.AssetsDefinition:
+    """An asset that launches the stand-in on leased devices.
 
     Args:
         folder: Receives the job, the process ids of the ranks and, under ``leases``, the locks.
@@ -37,7 +42,7 @@ def run(folder: Path, name: str, ranks: int, rank: int, act: str, **limits: floa
             messages = launcher(name).launch(context, launch)
         return dg.MaterializeResult(metadata={"messages": dg.MetadataValue.json(list(messages))})
 
-    return dg.materialize([checkpoint], raise_on_error=False)
+    return checkpoint
 
 
 if __name__ == "__main__":

@@ -122,11 +122,11 @@ def test_a_run_killed_before_it_could_tag_itself_is_ended_after_a_while(instance
 def test_a_dead_run_gives_its_pool_slot_back(instance: dg.DagsterInstance) -> None:
     log = instance.event_log_storage
     run = begun(instance, **{reaper._PROCESS: killed_process()})
-    log.initialize_concurrency_limit_to_default("training")
-    assert log.claim_concurrency_slot("training", run.run_id, "step").is_claimed
-    assert not log.claim_concurrency_slot("training", "another", "step").is_claimed
+    log.initialize_concurrency_limit_to_default("gpu")
+    assert log.claim_concurrency_slot("gpu", run.run_id, "step").is_claimed
+    assert not log.claim_concurrency_slot("gpu", "another", "step").is_claimed
     tick(instance)
-    assert log.claim_concurrency_slot("training", "another", "step").is_claimed
+    assert log.claim_concurrency_slot("gpu", "another", "step").is_claimed
 
 
 def test_its_mlflow_runs_are_failed(instance: dg.DagsterInstance, home: Home) -> None:
