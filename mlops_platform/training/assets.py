@@ -87,8 +87,8 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
                     context.log.warning,
                 )
             until = _start_known_until(stations, start.manifest) if start else None
-            price = model.compute.price_per_device_hour
-            return _made(output, {**finished, "compute": asdict(resolved)}, price, until)
+            told = {**finished, "compute": asdict(resolved)}
+            return _made(output, told, resolved.price_per_device_hour, until)
 
         def forget() -> None:
             shutil.rmtree(stations.home.saves(key()), ignore_errors=True)

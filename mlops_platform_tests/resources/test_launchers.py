@@ -128,6 +128,8 @@ def _until(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
 
 
 FINISHED = [{"event": "epoch"}, {"event": "finished"}]
+STOPPED = [{"event": "stopped", "step": 7}]
+REFUSED = {"required": "rows", "found": "no rows", "remedy": "land some"}
 KILLED = Ended(rank=1, code=-signal.SIGKILL, said={})
 
 
@@ -136,15 +138,18 @@ KILLED = Ended(rank=1, code=-signal.SIGKILL, said={})
     [
         (0, FINISHED[:1], (), TrainingError, "exit code 0"),
         (1, FINISHED, (), TrainingError, "exit code 1"),
-        (75, [{"event": "stopped"}], (), SavedError, "it was asked to stop and saved"),
-        (1, [{"event": "stopped"}], (Ended(rank=1, code=75, said={}),), SavedError, "rank 1: it was asked to stop"),
+        (75, STOPPED, (), SavedError, "it was asked to stop, and saved at step 7"),
+        (143, STOPPED, (), SavedError, "it was asked to stop, and saved at step 7"),
+        (1, STOPPED, (Ended(rank=1, code=75, said={}),), SavedError, "rank 1: it was asked to stop"),
+        (1, STOPPED, (KILLED,), KilledError, "rank 1: it was ended by SIGKILL"),
+        (1, STOPPED, (Ended(rank=1, code=1, said=REFUSED),), TrainingError, "rank 1: no rows"),
         (-signal.SIGKILL, [], (), KilledError, "ended by SIGKILL"),
         (1, FINISHED[:1], (KILLED,), KilledError, "rank 1: it was ended by SIGKILL"),
         (1, [], (Ended(rank=2, code=1, said={"found": "ValueError: x"}),), TrainingError, "rank 2: .*ValueError: x"),
     ],
 )
 def test_what_an_end_means(
-    code: int, messages: list[dict[str, str]], ended: tuple[Ended, ...], error: type[TrainingError], said: str
+    code: int, messages: list[dict], ended: tuple[Ended, ...], error: type[TrainingError], said: str
 ) -> None:
     with pytest.raises(error, match=said) as caught:
         require_finished(code, messages, ended)

@@ -47,7 +47,8 @@ def require_finished(code: int, messages: Sequence[Mapping[str, Any]], ended: Se
     who = f"rank {first.rank}: " if len(ended) > 1 or first.rank > 0 else ""
     if last.get("event") == "failed" and (first.rank == 0 or first.said.get("found") == last["found"]):
         raise _refused(last)
-    if first.code == RESUME_ME or last.get("event") == "stopped":
+    # A rank that saves since another one failed is no reason to go on: that other one is.
+    if first.code == RESUME_ME or (last.get("event") == "stopped" and not ended):
         where = f" at step {last['step']}" if last.get("event") == "stopped" else ""
         raise SavedError(
             required="the training program to finish", remedy="run it again: it goes on from there",
