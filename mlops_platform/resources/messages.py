@@ -4,14 +4,16 @@ Dagster's own reader takes what ``readline`` gives at the end of the file, which
 still being written; under load that ended trainings that had gone well.
 """
 
+import contextlib
 import json
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster_pipes import PipesDefaultMessageWriter, PipesParams
@@ -20,7 +22,21 @@ _POLL_SECONDS = 0.02
 
 
 class WholeLines(dg.PipesMessageReader):
-    """Reads messages from a temporary file that the program appends to, each once its line has an end."""
+    """Reads messages from a file that the program appends to, each once its line has an end."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Takes where the file is.
+
+        Args:
+            folder: One that the program's machine sees, too; None for a temporary one here.
+        """
+        self._folder = folder
+        self._handler: dg.PipesMessageHandler | None = None
+
+    @property
+    def custom(self) -> tuple[Mapping[str, Any], ...]:
+        """The custom messages so far, in order."""
+        return tuple(self._handler.get_custom_messages()) if self._handler is not None else ()
 
     @contextmanager
     def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[PipesParams]:
@@ -29,8 +45,12 @@ class WholeLines(dg.PipesMessageReader):
         Args:
             handler: Takes the messages, in order.
         """
-        with tempfile.TemporaryDirectory(prefix="mlops-messages-") as folder:
-            path, ended = Path(folder) / "messages", threading.Event()
+        self._handler = handler
+        with contextlib.ExitStack() as held:
+            folder = self._folder
+            if folder is None:
+                folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="mlops-messages-")))
+            path, ended = folder / "messages", threading.Event()
             path.touch()
             thread = threading.Thread(target=self._read, args=(handler, path, ended), daemon=True)
             thread.start()
@@ -42,7 +62,7 @@ class WholeLines(dg.PipesMessageReader):
 
     def no_messages_debug_text(self) -> str:
         """Where they were looked for, for Dagster's error."""
-        return "No message was read from the temporary file that the program was given."
+        return "No message was read from the file that the program was given."
 
     def _read(self, handler: dg.PipesMessageHandler, path: Path, ended: threading.Event) -> None:
         try:
@@ -62,14 +82,17 @@ def whole_lines(path: Path, ended: threading.Event) -> Iterator[bytes]:
         path: Of the file.
         ended: Set when nothing more will be written.
     """
-    half = b""
-    with path.open("rb") as file:
-        while True:
-            # Asked before reading: what was written until then is in what is read.
-            last = ended.is_set()
-            *lines, half = (half + file.read()).split(b"\n")
-            yield from lines
-            if last:
-                return
-            if not lines:
-                time.sleep(_POLL_SECONDS)
+    place = 0
+    while True:
+        # Asked before reading: what was written until then is in what is read.
+        last = ended.is_set()
+        # Opened anew each time, which a network filesystem wants before it shows what others wrote.
+        with path.open("rb") as file:
+            file.seek(place)
+            whole, end, _ = file.read().rpartition(b"\n")
+        place += len(whole) + len(end)
+        yield from whole.split(b"\n") if end else ()
+        if last:
+            return
+        if not end:
+            time.sleep(_POLL_SECONDS)

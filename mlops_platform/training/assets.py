@@ -1,6 +1,7 @@
 """The checkpoint station."""
 
 import importlib.metadata
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -103,7 +104,9 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 def _trained(context: dg.AssetExecutionContext, compute: ComputeResource, resolved: ResolvedCompute, job: Job,
              leases: Path) -> Mapping[str, Any]:  # fmt: skip
     """The program's last message; a program that was killed is started again, and goes on from its newest save."""
-    with tempfile.TemporaryDirectory(prefix="mlops-training-") as folder:
+    # In the home, which a cluster's machines see, too; named as staging folders are, to be swept with them.
+    beside, prefix = job.output.parent, f"{os.getpid()}-job-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=beside, ignore_cleanup_errors=True) as folder:
         path = job.write(Path(folder) / "job.json")
         return until_finished(lambda: compute.run(context, resolved, path, leases)[-1], job, context.log.warning)
 

@@ -76,7 +76,9 @@ class Launcher(Protocol):
 
 
 LAUNCHERS = {
+    "kubernetes": "mlops_platform.resources.launchers.kubernetes:KubernetesLauncher",
     "local": "mlops_platform.resources.launchers.local:LocalLauncher",
+    "ray": "mlops_platform.resources.launchers.ray:RayLauncher",
     "torchrun": "mlops_platform.resources.launchers.torchrun:TorchrunLauncher",
 }
 """Class of each launcher by its name, called without arguments."""
