@@ -50,6 +50,8 @@ def main() -> int:
         if job.get("fails") == rank:
             Rank.here().fail(ValueError("no such thing"))
             return 1
+        if job.get("saves") == rank:
+            return 75
         if job.get("killed") == rank:
             os.kill(os.getpid(), signal.SIGKILL)
         if job.get("frozen") == rank:

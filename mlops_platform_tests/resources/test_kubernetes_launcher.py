@@ -16,7 +16,7 @@ from dagster_k8s.pipes import build_pod_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_platform.errors import KilledError, PlatformError, TrainingError
+from mlops_platform.errors import KilledError, PlatformError, SavedError, TrainingError
 from mlops_platform.resources.launchers import Launch
 from mlops_platform.resources.launchers.kubernetes import KubernetesLauncher
 from mlops_platform.resources.launchers.pod import metadata, spec
@@ -151,7 +151,12 @@ def test_a_cancelled_run_deletes_the_pod_and_waits_until_it_is_gone(
 
 
 @pytest.mark.parametrize(
-    ("job", "error", "said"), [({"fails": 0}, TrainingError, "exit code 1"), ({"killed": 0}, KilledError, "SIGKILL")]
+    ("job", "error", "said"),
+    [
+        ({"fails": 0}, TrainingError, "exit code 1"),
+        ({"killed": 0}, KilledError, "SIGKILL"),
+        ({"saves": 0}, SavedError, "asked to stop, and saved"),
+    ],
 )
 def test_a_container_that_fails_says_how(
     launcher: KubernetesLauncher, tmp_path: Path, job: dict[str, int], error: type[Exception], said: str
