@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 @contextlib.contextmanager
 def importing(*modules: str) -> Iterator[None]:
-    """Imports modules in a thread beside the block, and waits for them at its end.
+    """Imports modules in a thread beside the block, and waits for them at its end if it ends well.
 
     The block must do nothing but wait: two threads that import at once can see each other's halves.
 
@@ -21,4 +21,9 @@ def importing(*modules: str) -> Iterator[None]:
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as thread:
         for module in modules:
             thread.submit(importlib.import_module, module)
-        yield
+        try:
+            yield
+        except BaseException:
+            # Nothing comes next: whoever cancelled waits for no more than the import that is under way.
+            thread.shutdown(wait=False, cancel_futures=True)
+            raise
