@@ -20,6 +20,7 @@ NAMES = (
     "offline_stores",
     "bounded_memory",
     "input_path",
+    "saves",
 )
 _ROOT = Path(__file__).parents[1]
 

@@ -1,6 +1,7 @@
 """Two processes learn what one process learns, however they share the network."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import pytest
 
 from mlops_platform.errors import TrainingError
 from mlops_platform.manifest import digest_file
+from mlops_platform.spec import Saving
+from mlops_platform.training.attempts import notes, saved
 from mlops_platform.training.job import Device, Job
 from mlops_platform.training.record import Epoch, read_curves
 from mlops_platform_tests.training.tiny import CATEGORIES, NUMERIC, network, rows
@@ -82,6 +85,29 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path, as_before: Non
         assert mine.validation_auc == pytest.approx(theirs.validation_auc, abs=1e-3)
     # Sharded weights, consolidated, are those of whole copies, to the byte.
     assert digests(sharded) == digests(copied)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("way", ["ddp", "fsdp2"])
+def test_two_processes_go_on_from_their_first_save_to_the_same_bytes(tmp_path: Path, way: str, as_before: None) -> None:
+    from mlops_platform.training.program.fit import train
+
+    saves = {"saves": tmp_path / "saves", "saving": Saving(keep=9), "identity": "two"}
+    whole, again, alone = (replace(job_in(tmp_path, name, devices=2, strategy=way), **saves) for name in "abc")
+    together(whole)
+    first, *later = reversed(saved(tmp_path / "saves"))
+    assert first.startswith("step-000000001-")
+    for name in later:
+        shutil.rmtree(tmp_path / "saves" / name)
+    shutil.copytree(tmp_path / "saves", tmp_path / "copy")
+    together(again)
+    assert notes(tmp_path / "saves")[-1].begun == 1
+    assert digests(again) == digests(whole)
+    said: list[str] = []
+    train(replace(alone, device=Device(threads=1), saves=tmp_path / "copy"), lambda epoch: None, said.append)
+    assert "1 processes go on with what 2 saved" in said[1]
+    for mine, theirs in zip(curves(alone), curves(whole), strict=True):
+        assert mine.validation_loss == pytest.approx(theirs.validation_loss, abs=TOLERANCE)
 
 
 def test_a_network_that_normalises_by_the_batch_is_refused() -> None:

@@ -30,10 +30,11 @@ class FiniteSaves(lightning.Callback):
         """
         assert isinstance(pl_module, Learner)
         pl_module.require_numbers()
-        largest = get_total_norm([weight.detach() for weight in pl_module.parameters()], norm_type=float("inf"))
-        if isinstance(largest, DTensor):
-            largest = largest.full_tensor()
-        if not torch.isfinite(largest):
+        weights = [weight.detach() for weight in pl_module.parameters()]
+        shards = [weight.to_local() if isinstance(weight, DTensor) else weight for weight in weights]
+        # Of a small weight some processes have a shard of nothing.
+        own = get_total_norm([shard for shard in shards if shard.numel()], norm_type=float("inf"))
+        if not torch.isfinite(trainer.strategy.reduce(own, reduce_op="max")):
             raise TrainingError(
                 required="finite weights", check=CHECK,
                 found=f"NaN or infinite ones in epoch {trainer.current_epoch + 1}, step {trainer.global_step}, "

@@ -140,8 +140,9 @@ class Saver(lightning.Callback):
         self._maybe_save(trainer, delivered=0)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Saves, so that only the export would have to be done again."""
-        self._save(trainer, 0)
+        """Saves what is learnt to the end, so that only the export would have to be done again."""
+        if trainer.current_epoch == trainer.max_epochs:
+            self._save(trainer, 0)
         STOP.gentle = False
         if STOP.asked:
             self._leave(trainer)

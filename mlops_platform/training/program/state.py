@@ -139,7 +139,8 @@ def gathered(trainer: lightning.Trainer, own: Mapping[str, torch.Tensor]) -> lis
     if trainer.world_size == 1:
         return [dict(own)]
     every = {name: trainer.strategy.all_gather(value.to(trainer.strategy.root_device)) for name, value in own.items()}
-    return [{name: values[rank].cpu() for name, values in every.items()} for rank in range(trainer.world_size)]
+    # A part of a larger tensor is no state of a generator: torch would read past its end.
+    return [{name: values[rank].cpu().clone() for name, values in every.items()} for rank in range(trainer.world_size)]
 
 
 class Copies:

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.environments import TorchElasticEnvironment
-from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
+from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mlops_platform.errors import TrainingError
 from mlops_platform.training.job import Device
 from mlops_platform.training.program.rank import Rank
+from mlops_platform.training.program.sharded import Sharded
 
 
 def launched(device: Device) -> Rank:
@@ -46,11 +47,11 @@ def trainer_options(device: Device, rank: Rank) -> dict[str, Any]:
     if rank.world == 1:
         return {}
     backend = "nccl" if device.accelerator == "cuda" else "gloo"
-    strategy: DDPStrategy | ModelParallelStrategy
+    strategy: DDPStrategy | Sharded
     if device.strategy == "ddp":
         strategy = DDPStrategy(process_group_backend=backend)
     else:
-        strategy = ModelParallelStrategy(
+        strategy = Sharded(
             data_parallel_size=rank.world, tensor_parallel_size=1, save_distributed_checkpoint=False,
             process_group_backend=backend,
         )  # fmt: skip
