@@ -45,6 +45,8 @@ from mlops_platform.sources.sensors import landing_sensor
 from mlops_platform.spec import Model, Project
 from mlops_platform.training.assets import checkpoint_asset
 from mlops_platform.training.checks import checkpoint_checks
+from mlops_platform.training.tuning.assets import tuning_asset
+from mlops_platform.training.tuning.checks import tuning_checks
 
 TELLERS = (quarantine_tellers, promotion_tellers)
 """The records of the rooms of which notifications tell."""
@@ -92,7 +94,7 @@ def everything_job(project: Project) -> Job:
 def data_job(project: Project) -> Launch:
     """What follows new data at once, in one run: all but training and what is about a newly trained model."""
     every = [key for asset in _assets(project) for key in asset.keys]
-    trained = {key for model in project.models for key in _keys(project, model, TRAINED)}
+    trained = {key for model in project.models for key in _keys(project, model, [*TRAINED, ASKED])}
     keys = [key for key in every if key not in trained]
     job = dg.define_asset_job(
         f"{project.name}_data",
@@ -118,6 +120,8 @@ def training_job(project: Project, model: Model) -> Launch:
 
 TRAINED = ("checkpoint", "evaluation", "gate", "registered_model", "champion")
 """Stations that are about a newly trained model."""
+ASKED = "tuning"
+"""The station that works only when a person asks for it, whatever a run contains."""
 FOLLOWING = ("predictions", "monitoring")
 """Stations that a training run brings up to date for the model that is live after it."""
 
@@ -141,6 +145,8 @@ def table_assets(project: Project) -> Iterator[dg.AssetsDefinition]:
 def model_assets(project: Project, model: Model) -> Iterator[dg.AssetsDefinition]:
     """One model's stations."""
     yield dataset_asset(project, model)
+    if model.tuning is not None:
+        yield tuning_asset(project, model, model.tuning)
     yield checkpoint_asset(project, model)
     yield evaluation_asset(project, model)
     yield gate_asset(project, model)
@@ -163,6 +169,8 @@ def table_checks(project: Project) -> Iterator[dg.AssetChecksDefinition]:
 def model_checks(project: Project, model: Model) -> Iterator[dg.AssetChecksDefinition]:
     """What must hold of one model's stations."""
     yield dataset_checks(project, model)
+    if model.tuning is not None:
+        yield tuning_checks(project, model)
     yield checkpoint_checks(project, model)
     yield from _many(evaluation_checks(project, model))
     yield from model_registry_checks(project, model)

@@ -87,6 +87,23 @@ def materialize(
     raise typer.Exit(run.exit_code)
 
 
+@app.command(epilog="Example: mlops tune flight_delay --trials 30 --timeout 2h")
+def tune(
+    model: ModelName,
+    trials: Annotated[
+        int, typer.Option(min=0, help="How many in all, those done before counted. Default: as declared.")
+    ] = 0,
+    parallel: Annotated[int, typer.Option(min=0, help="How many at a time. Default: as declared.")] = 0,
+    timeout: Annotated[str | None, typer.Option(help="After this long no further trial begins: 30m, 2h.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for better values of a model's network by trainings on its dataset; goes on where it was stopped."""
+    from mlops_platform.cli.tune import show_tuning
+
+    raise typer.Exit(show_tuning(context.project(), context.home(), model, trials=trials, parallel=parallel,
+                                 timeout=timeout, as_json=as_json))  # fmt: skip
+
+
 @app.command(epilog="Example: mlops rebuild origin_delays --from 2013-03 --to 2013-05")
 def rebuild(
     table: Annotated[str, typer.Argument(help="Name of a feature table.")],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_platform.cli.context import EXIT_FAILED, EXIT_RED
+from mlops_platform.cli.outline import TUNING
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Project
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # The console logger would print every event; they are all in the instance's event log.
 _NO_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _LOUD_METADATA = 120
+CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ class Graph:
         return {**found, "compute": ComputeResource(**self.compute)} if self.compute else found
 
     def select(self, selection: str) -> list["dg.AssetKey"]:
-        """The stations that a selection names.
+        """The stations that a selection names; a tuning only where it is named without its model's checkpoint.
 
         Raises:
             PlatformError: It cannot be read, or names none.
@@ -141,7 +143,8 @@ class Graph:
             raise PlatformError(required=required, found=found, remedy=remedy) from error
         if not keys:
             raise PlatformError(required=required, found=f"--select {selection!r}: no station", remedy=remedy)
-        return sorted(keys)
+        trained = {key.path[1] for key in keys if key.path[-1] == CHECKPOINT}
+        return sorted(key for key in keys if key.path[-1] != TUNING or key.path[1] not in trained)
 
     def run(self, home: Home, keys: list["dg.AssetKey"], listen: Callable[["Progress"], None],
             config: Mapping[str, Mapping[str, Any]] | None = None) -> Run:  # fmt: skip

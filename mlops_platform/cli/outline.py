@@ -18,8 +18,11 @@ class Planned:
     room: str
 
 
+TUNING = "tuning"
+"""The station that works only when it is asked for without the checkpoint."""
 _ROOMS = {
     "dataset": "datasets",
+    "tuning": "training",
     "checkpoint": "training",
     "evaluation": "evaluation",
     "gate": "evaluation",
@@ -41,6 +44,6 @@ def outline(project: Project) -> list[Planned]:
         Planned(f"{name}/{m.name}/{station}", room)
         for m in project.models
         for station, room in _ROOMS.items()
-        if m.retraining is not None or room != "retraining"
+        if (m.retraining is not None or room != "retraining") and (m.tuning is not None or station != TUNING)
     ]
     return [*raw, *features, *feast, *models]

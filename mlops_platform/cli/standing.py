@@ -46,10 +46,11 @@ def standings(project: Project, home: Home) -> list[Standing]:
     steps: Mapping[str, Step] = {step.station: step for step in plan(graph, home, graph.select("*"))}
     found = []
     for planned in outline(project):
-        artifact, step = refs.find(planned.station), steps[planned.station]
-        fresh = step.stands or step.state == SKIPPED
+        artifact, step = refs.find(planned.station), steps.get(planned.station)
+        # A tuning is in no plan of the whole graph: what it made stands until a person asks for another.
+        fresh = step is None or step.stands or step.state == SKIPPED
         state = NEVER if artifact is None else FRESH if fresh else STALE
-        why = _why(step, home) if state == STALE else ()
+        why = _why(step, home) if step is not None and state == STALE else ()
         manifest = artifact.manifest if artifact else None
         found.append(Standing(station=planned.station, room=planned.room, state=state, why=why, manifest=manifest))
     return found

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mlops_platform.cli.context import console, emit, plural
 from mlops_platform.cli.devices import plain_devices, show_devices
+from mlops_platform.cli.outline import TUNING
 from mlops_platform.cli.standing import FRESH, NEVER, STALE, Standing, standings
 from mlops_platform.cli.words import station_name, when
 from mlops_platform.manifest import short
@@ -118,7 +119,8 @@ def _count(value: Any, *, red: bool = False) -> str:
 
 
 def _show_reasons(shown: Console, found: list[Standing]) -> None:
-    never = [each for each in found if each.state == NEVER]
+    asked = {each.station for each in found if each.room == "training" and each.station.endswith(f"/{TUNING}")}
+    never = [each for each in found if each.state == NEVER and each.station not in asked]
     stale = [each for each in found if each.state == STALE]
     shown.print()
     for each in stale:

@@ -85,6 +85,7 @@ def _add_checkpoint(model: Tree, found: "Why") -> None:
     checkpoint, dataset = found.checkpoint, found.dataset
     branch = model.add(f"[cyan]checkpoint[/] {short(checkpoint.digest)}")
     branch.add(_made(checkpoint))
+    _add_tuning(branch, found)
     _add_starts(branch, found)
     parts = dataset.content["parts"]
     rows = ", ".join(f"{parts[name]['rows']:,} {name}" for name in ("train", "validation", "holdout"))
@@ -95,6 +96,18 @@ def _add_checkpoint(model: Tree, found: "Why") -> None:
         metrics = found.evaluation.content["metrics"]["challenger"]
         told = ", ".join(f"{name} {value(metrics[name])}" for name in METRICS)
         branch.add(f"[cyan]evaluation[/] {short(found.evaluation.digest)}  {told}")
+
+
+def _add_tuning(branch: Tree, found: "Why") -> None:
+    """Which study the training's values come from, and on which dataset."""
+    if found.tuning is not None:
+        told, dataset = found.tuning.content, found.tuning.recipe.inputs["dataset"]
+        node = branch.add(
+            f"[cyan]tuned[/] by {short(found.tuning.digest)}: trial {told['trial'] + 1} of {told['trials']}, "
+            f"validation loss {value(told['validation_loss'])}, on dataset {short(dataset)}"
+        )
+        node.add(", ".join(f"{name} {value(found)}" for name, found in sorted(told["parameters"].items())))
+        node.add(_made(found.tuning))
 
 
 def _add_starts(branch: Tree, found: "Why") -> None:

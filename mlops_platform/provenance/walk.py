@@ -28,6 +28,7 @@ class Why:
         features_read: The values that the model was given.
         moves: Decisions of the promotion history that are about its model version.
         checkpoint, dataset, evaluation: Manifests; the evaluation is the newest one of that checkpoint.
+        tuning: The tuning whose best values the training took, if its declaration points to one.
         starts: The checkpoint that its training began from, then the one that this began from, and so on.
         example: The raw rows that the question came from.
         features: One row a feature table.
@@ -40,6 +41,7 @@ class Why:
     checkpoint: Manifest
     dataset: Manifest
     evaluation: Manifest | None
+    tuning: Manifest | None
     starts: list[Manifest]
     example: SourceRows
     features: list[FeatureRow]
@@ -66,6 +68,7 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
     checkpoint = store.open("checkpoint", row["checkpoint"]).manifest
     dataset = store.open("dataset", checkpoint.recipe.inputs["dataset"]).manifest
     starts, gone = _starts(store, checkpoint)
+    tuning, lost = _tuning(store, checkpoint)
     moves = PromotionHistory(home, project.name, model.name).moves()
     upcoming = store.open("raw", inputs[f"raw:{model.examples.upcoming_source}"]).manifest
     return Why(
@@ -75,13 +78,14 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
         checkpoint=checkpoint,
         dataset=dataset,
         evaluation=_evaluation(home, project, model, row["checkpoint"]),
+        tuning=tuning,
         starts=starts,
         example=example_rows(
             home, project.raw_table(model.examples.upcoming_source), upcoming, resolve(model.examples.upcoming),
             model.examples.id, row["example_id"], row["event_timestamp"],
         ),
         features=_features(home, project, model, store, inputs, example),
-        missing=[*_missing(project, model, checkpoint), *gone],
+        missing=[*_missing(project, model, checkpoint), *gone, *lost],
     )  # fmt: skip
 
 
@@ -121,6 +125,17 @@ def _starts(store: ArtifactStore, checkpoint: Manifest) -> tuple[list[Manifest],
         except MissingArtifactError as error:
             return starts, [f"the checkpoint {short(digest)} that a training began from: {error.found}"]
     return starts, []
+
+
+def _tuning(store: ArtifactStore, checkpoint: Manifest) -> tuple[Manifest | None, list[str]]:
+    """The tuning that a checkpoint took its values from, or that the store no longer has it."""
+    digest = checkpoint.recipe.inputs.get("tuning")
+    if digest is None:
+        return None, []
+    try:
+        return store.open("tuning", digest).manifest, []
+    except MissingArtifactError as error:
+        return None, [f"the tuning {short(digest)} that the values of a training come from: {error.found}"]
 
 
 def _features(home: Home, project: Project, model: Model, store: ArtifactStore, inputs: Any,

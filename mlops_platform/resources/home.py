@@ -107,6 +107,11 @@ class Home:
         return self.root / "mlflow"
 
     @property
+    def studies(self) -> Path:
+        """Optuna's database, and the folders through which studies and their programs talk."""
+        return self.root / "studies"
+
+    @property
     def leases(self) -> Path:
         """Locks by which training programs hold devices."""
         return self.root / "leases"

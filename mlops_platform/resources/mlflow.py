@@ -37,6 +37,7 @@ class Tracked:
         curves: Figures by epoch, counted from 0.
         files: Local files to attach.
         tags: Further tags of the run.
+        nested: Runs beneath this one by name, such as the trials of a tuning.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Tracked:
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     files: Sequence[Path] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    nested: Mapping[str, "Tracked"] = field(default_factory=dict)
 
 
 def tracked_content(content: Mapping[str, Any]) -> Tracked:
@@ -124,9 +126,19 @@ class MlflowDoor:
 
     def record(self, *, dagster_run_id: str, job: str, station: str, tracked: Tracked, tags: Mapping[str, str]) -> str:
         """Writes a station's child run and returns its id."""
-        from mlflow.entities import Metric, Param, RunTag
-
         parent = self.parent_run(dagster_run_id, job)
+        run = self._child(parent, station, tracked, tags)
+        for name, inner in tracked.nested.items():
+            self._complete(self._child(run, f"{station} {name}", inner, {}))
+        self._complete(run)
+        if self.client.get_run(parent).info.status != "FAILED":
+            self.client.set_terminated(parent, "FINISHED")
+        return run
+
+    def _child(self, parent: str, station: str, tracked: Tracked, tags: Mapping[str, str]) -> str:
+        """A run beneath another, not yet ended."""
+        from mlflow.entities import Metric, Param
+
         every = {PARENT: parent, "mlops.station": station, "mlflow.runName": station, **tags, **tracked.tags}
         run = self.client.create_run(self.experiment, tags=every).info.run_id
         now = int(time.time() * 1000)
@@ -140,11 +152,13 @@ class MlflowDoor:
             self.client.log_batch(run, params=params[start : start + 90])
         for path in tracked.files:
             self.client.log_artifact(run, str(path))
+        return run
+
+    def _complete(self, run: str) -> None:
+        from mlflow.entities import RunTag
+
         self.client.log_batch(run, tags=[RunTag("mlops.complete", "true")])
         self.client.set_terminated(run, "FINISHED")
-        if self.client.get_run(parent).info.status != "FAILED":
-            self.client.set_terminated(parent, "FINISHED")
-        return run
 
     def fail(self, dagster_run_id: str, job: str, reason: str) -> None:
         """Ends the run of a Dagster run as failed."""

@@ -14,11 +14,13 @@ from mlops_platform.spec.project import Project
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import DTYPES, Column, FeatureTable, RawTable, columns
 from mlops_platform.spec.task import LOWER_IS_BETTER, METRICS, Binary, Forecast, Task, task_of
+from mlops_platform.spec.tuning import Between, OneOf, Tuning, Whole
 
 __all__ = [
     "DTYPES",
     "LOWER_IS_BETTER",
     "METRICS",
+    "Between",
     "Binary",
     "Column",
     "Compute",
@@ -29,6 +31,7 @@ __all__ = [
     "Model",
     "Monitoring",
     "Network",
+    "OneOf",
     "Project",
     "RawTable",
     "Retraining",
@@ -36,6 +39,8 @@ __all__ = [
     "Sequence",
     "Split",
     "Task",
+    "Tuning",
+    "Whole",
     "columns",
     "duration",
     "task_of",

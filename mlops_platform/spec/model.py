@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from mlops_platform.spec.compute import Compute, Saving
 from mlops_platform.spec.fields import duration, require, require_name, require_reference
 from mlops_platform.spec.monitoring import Monitoring
-from mlops_platform.spec.network import Network
+from mlops_platform.spec.network import LATEST, Network
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import Column
 from mlops_platform.spec.task import Binary, Forecast, Task
+from mlops_platform.spec.tuning import Tuning
 
 _ON_ANY_NEW_ROW, _USUAL_COMPUTE, _USUAL_MONITORING = Retraining(), Compute(), Monitoring()
 _USUAL_SAVING, _BINARY = Saving(), Binary()
@@ -136,6 +137,7 @@ class Model:
         slices: Columns by whose values its evaluation is divided.
         split, network, compute, saving, gate, monitoring: See their classes.
         retraining: When it is trained again by itself; None: only when a person asks.
+        tuning: Where better values of the network's declaration are looked for; None: nowhere.
     """
 
     name: str
@@ -154,6 +156,7 @@ class Model:
     gate: Gate = _USUAL_GATE
     monitoring: Monitoring = _USUAL_MONITORING
     retraining: Retraining | None = _ON_ANY_NEW_ROW
+    tuning: Tuning | None = None
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -166,3 +169,8 @@ class Model:
         alone = self.network.sequence is None or self.compute.processes == 1
         require(alone, f"Model({self.name}).compute", f"{self.compute.processes} processes",
                 "one process for a network of sequences", "declare one device on one node")  # fmt: skip
+        if self.tuning is not None:
+            self.tuning.require_fits(self.network)
+        tunable = self.network.tuned != LATEST or self.tuning is not None
+        require(tunable, f"Model({self.name}).network.tuned", self.network.tuned, "a tuning that is declared",
+                "declare Model(tuning=Tuning(space=...)), or leave tuned out")  # fmt: skip

@@ -1,12 +1,16 @@
 """Declaration of a network and how it is trained."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from mlops_platform.spec.fields import require, require_reference
 
 OnOutOfMemory = Literal["stop", "halve"]
+Value = float | int | str | bool
+LATEST, PARAMETER = "latest", "parameters."
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +65,12 @@ class Network:
             None: it is a network of rows.
         on_out_of_memory: ``stop``, or ``halve``: train again with each batch in two pieces, then in four, and so on,
             whose gradients add up to those of the whole batch; what fitted is recorded with the checkpoint.
+        tuned: Which tuning's best values take the place of those declared here: ``latest``, or a tuning's digest
+            (``sha256:...``), which stays whatever is tuned later; None for those declared.
     """
 
     module: str
-    parameters: Mapping[str, float | int | str | bool] = field(default_factory=dict)
+    parameters: Mapping[str, Value] = field(default_factory=dict)
     epochs: int = 8
     batch_size: int = 1024
     learning_rate: float = 2e-3
@@ -73,6 +79,7 @@ class Network:
     warm_start: bool = False
     sequence: Sequence | None = None
     on_out_of_memory: OnOutOfMemory = "stop"
+    tuned: str | None = None
 
     def __post_init__(self) -> None:
         require_reference("Network.module", self.module)
@@ -89,10 +96,32 @@ class Network:
         possible = self.sequence is None or asked == "stop"
         require(possible, "Network.on_out_of_memory", asked, "stop for a network of sequences",
                 "shorten Sequence.window or lower Sequence.parallel")  # fmt: skip
+        pinned = self.tuned in (None, LATEST) or (isinstance(self.tuned, str) and _DIGEST.fullmatch(self.tuned))
+        require(bool(pinned), "Network.tuned", self.tuned, f"{LATEST!r} or a digest sha256:...",
+                "copy the line that mlops tune ends with")  # fmt: skip
+
+    def value(self, name: str) -> Value | None:
+        """What is declared under a name, ``parameters.hidden`` for a parameter; None where nothing is."""
+        found = self.parameters.get(name.removeprefix(PARAMETER)) if name.startswith(PARAMETER) else getattr(self, name)
+        return found
+
+    def with_values(self, values: Mapping[str, Value]) -> "Network":
+        """The declaration with other values, by their names as ``value`` takes them; asks for no tuning any more.
+
+        Raises:
+            SpecError: A value is none that a network can have.
+        """
+        own = {name: value for name, value in values.items() if not name.startswith(PARAMETER)}
+        inner = {n.removeprefix(PARAMETER): value for n, value in values.items() if n.startswith(PARAMETER)}
+        return replace(self, **own, parameters={**self.parameters, **inner}, tuned=None)  # type: ignore[arg-type]
 
     def recipe(self) -> dict[str, Any]:
-        """The declaration as recipes hold it: what is new only where it is asked for, so that others keep theirs."""
+        """The declaration as recipes hold it: what is new only where it is asked for, so that others keep theirs.
+
+        ``tuned`` is never in it: what it stands for is, as values and as an input.
+        """
         told = asdict(self)
+        del told["tuned"]
         for name in ("warm_start", "sequence"):
             if not told[name]:
                 del told[name]

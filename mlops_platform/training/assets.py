@@ -20,7 +20,8 @@ from mlops_platform.resources.memo import recipe_of
 from mlops_platform.resources.mlflow import Tracked
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Made, Stations
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import Model, Network, Project
+from mlops_platform.spec.network import LATEST
 from mlops_platform.training.attempts import until_finished
 from mlops_platform.training.checks import red_check
 from mlops_platform.training.costs import GOODPUT, measured, metrics, table
@@ -37,6 +38,8 @@ from mlops_platform.training.record import (
     read_curves,
 )
 from mlops_platform.training.start import ROLE, known_until, start_input
+from mlops_platform.training.tuning.best import ROLE as TUNING
+from mlops_platform.training.tuning.best import tuned
 
 WORK = "mlops_platform.training.program.fit:train"
 HALVING = "mlops_platform.training.halving:until_it_fits"
@@ -46,9 +49,11 @@ START = "mlops_platform.training.start:known_until"
 def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     """The station that trains a model."""
     dataset = [project.name, model.name, "dataset"]
+    follows = [TUNING] if model.network.tuned == LATEST else []
+    deps = [dg.AssetKey([project.name, model.name, station]) for station in ("dataset", *follows)]
 
     @dg.asset(
-        key=[project.name, model.name, "checkpoint"], deps=[dg.AssetKey(dataset)], group_name="training",
+        key=[project.name, model.name, "checkpoint"], deps=deps, group_name="training",
         kinds={"pytorch", "onnx"}, owners=[project.owner], pool=model.compute.pool,
         description=f"Trained weights of {model.name} and the exported program that scores with them. "
         f"{model.description}".strip(),
@@ -59,13 +64,14 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         source = stations.input("/".join(dataset))
         resolved = compute.resolve(model.compute)
         numeric = project.numeric_columns(model)
+        network, tuning = tuned(Refs(stations.home), "/".join([project.name, model.name, TUNING]), model.network)
         software = {**resolved.software, "onnxscript": importlib.metadata.version("onnxscript")}
-        code: tuple[str, ...] = (WORK, model.network.module)
+        code: tuple[str, ...] = (WORK, network.module)
         if model.network.on_out_of_memory == "halve":
             code = (*code, HALVING)
-        config = {"network": model.network.recipe(), "numeric": list(numeric), "categories": list(model.categories),
+        config = {"network": network.recipe(), "numeric": list(numeric), "categories": list(model.categories),
                   **model.task.recipe()}  # fmt: skip
-        inputs = {"dataset": source.manifest.digest}
+        inputs = {"dataset": source.manifest.digest, **tuning}
         station = "/".join(context.asset_key.path)
         if model.network.warm_start:
             code = (*code, START)
@@ -78,7 +84,7 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
         def work(output: Path) -> Made:
             start = stations.store.open("checkpoint", inputs[ROLE]) if ROLE in inputs else None
-            job = _job(model, numeric, source, output, resolved, start)
+            job = job_of(model, network, numeric, source, output, resolved, start)
             job = replace(job, saves=stations.home.saves(key()), saving=model.saving, identity=key())
             # Whoever asks: never two trainings of one model at a time.
             with exclusive(stations.home, f"{project.name}.{model.name}.training"):
@@ -111,11 +117,22 @@ def _trained(context: dg.AssetExecutionContext, compute: ComputeResource, resolv
         return until_finished(lambda: compute.run(context, resolved, path, leases)[-1], job, context.log.warning)
 
 
-def _job(model: Model, numeric: tuple[str, ...], dataset: Artifact, output: Path, compute: ResolvedCompute,
-         start: Artifact | None) -> Job:  # fmt: skip
+def job_of(model: Model, network: Network, numeric: tuple[str, ...], dataset: Artifact, output: Path,
+           compute: ResolvedCompute, start: Artifact | None = None) -> Job:  # fmt: skip
+    """What the program is told of a training.
+
+    Args:
+        model: The declaration.
+        network: As it is trained, in the place of the declared one.
+        numeric: Names of the numeric columns.
+        dataset: To train on.
+        output: Receives the checkpoint's files.
+        compute: What it runs on.
+        start: The checkpoint to begin from.
+    """
     return Job(
         train=dataset.file(TRAIN), validation=dataset.file(VALIDATION), output=output, numeric=numeric,
-        categories=model.categories, network=model.network, task=model.task,
+        categories=model.categories, network=network, task=model.task,
         device=Device(accelerator=compute.accelerator, devices=compute.devices, nodes=compute.nodes,
                       precision=compute.precision, strategy=compute.strategy, compile=compute.compile,
                       threads=compute.threads),

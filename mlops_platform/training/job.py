@@ -69,6 +69,7 @@ class Job:
         context: Parquet file of further rows, without a label, that only move the state of a network of sequences.
         pieces: How many pieces each batch is divided into, where a whole one does not fit into memory.
         identity: What tells this training from any other; empty: the digest of what is said here and of the rows.
+        trials: Folder in which a study asks for trials instead of a checkpoint; None for a checkpoint.
     """
 
     train: Path
@@ -85,6 +86,7 @@ class Job:
     context: Path | None = None
     identity: str = ""
     pieces: int = 1
+    trials: Path | None = None
 
     @property
     def micro_batch(self) -> int:
@@ -114,5 +116,5 @@ class Job:
             start=Start(folder=Path(start["folder"]), digest=start["digest"]) if start else None,
             saves=Path(raw["saves"]) if raw["saves"] else None, saving=Saving(**raw["saving"]),
             context=Path(raw["context"]) if raw["context"] else None, pieces=raw["pieces"],
-            identity=raw["identity"],
+            identity=raw["identity"], trials=Path(raw["trials"]) if raw["trials"] else None,
         )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 PUMPS = "mlops_platform_tests.lineage.pumps.project:PROJECT"
 COMMANDS = (
     "demo", "land", "materialize", "plan", "why", "why-ran", "status", "history", "rollback", "promote", "allow",
-    "rehearse-rollback", "notifications", "rebuild", "gc", "graph", "doctor", "check-module", "dev",
+    "rehearse-rollback", "notifications", "tune", "rebuild", "gc", "graph", "doctor", "check-module", "dev",
 )  # fmt: skip
 
 

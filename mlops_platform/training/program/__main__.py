@@ -46,9 +46,14 @@ def _work(job: Path, rank: Rank, say: Callable[[str], None], send: Callable[[dic
 
     # Seconds of imports: by now the launcher hears a pulse, and a launcher that died is followed.
     from mlops_platform.training.program.fit import train
+    from mlops_platform.training.program.trials import run_trials
 
     try:
-        done = train(Job.read(job), report, say)
+        told = Job.read(job)
+        if told.trials is not None:
+            send({"event": "finished", "trials": run_trials(told.trials, leads=rank.number == 0, say=say)})
+            return 0
+        done = train(told, report, say)
     except StoppedError as stopped:
         say(str(stopped))
         send({"event": "stopped", "step": stopped.step})

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mlops_platform.spec import Project
+from mlops_platform.spec import OneOf, Project, Tuning
 from mlops_platform_tests.lineage.pumps.project import MODEL, PROJECT
 
 
@@ -14,3 +14,13 @@ def trained(epochs: int, **gate: object) -> Project:
 
 POOR, BETTER = trained(2), trained(4)
 """Each next one beats the one before by the gate; so does ``trained(8)``."""
+
+
+def tuned(which: str | None = None) -> Project:
+    """``BETTER``, of a model that may be tuned to something better still; it points to a tuning, or to none."""
+    (model,) = BETTER.models
+    return replace(BETTER, models=(replace(model, network=replace(model.network, tuned=which), tuning=TUNING),))
+
+
+TUNING = Tuning(space={"learning_rate": OneOf((0.03, 1e-6)), "epochs": OneOf((8, 12))}, trials=3)
+TUNABLE = tuned()

@@ -1,8 +1,31 @@
 """The model ``flight_delay``: will this flight arrive 15 minutes late or more, asked two hours before its departure?"""
 
-from mlops_platform.spec import Compute, Examples, Gate, Model, Network, Retraining, Split, columns
+from mlops_platform.spec import (
+    Between,
+    Compute,
+    Examples,
+    Gate,
+    Model,
+    Network,
+    OneOf,
+    Retraining,
+    Split,
+    Tuning,
+    Whole,
+    columns,
+)
 
 _EXAMPLES = "mlops_platform.projects.flights.delay.examples"
+_TUNING = Tuning(
+    space={
+        "learning_rate": Between(3e-4, 1e-2, log=True),
+        "weight_decay": Between(1e-3, 1.0, log=True),
+        "batch_size": OneOf((512, 1024, 2048)),
+        "parameters.hidden": Whole(64, 512, log=True),
+        "parameters.dropout": Between(0.0, 0.6),
+    },
+    trials=20,
+)
 
 FLIGHT_DELAY = Model(
     name="flight_delay",
@@ -46,6 +69,7 @@ FLIGHT_DELAY = Model(
         learning_rate=2e-3,
         weight_decay=0.1,
     ),
+    tuning=_TUNING,
     compute=Compute(threads=2),
     gate=Gate(
         metric="roc_auc",
