@@ -73,6 +73,7 @@ def test_the_champion_beat_the_baseline_and_is_the_alias(pumps_home: Path) -> No
     version = MlflowDoor(home, "pumps").client.get_model_version_by_alias("pumps.pump_repair", "champion")
     assert version.tags["mlops.checkpoint"] == live.checkpoint
     assert {"mlops.dataset", "mlops.git_revision", "dagster_run_id", "feast.feature_service"} <= set(version.tags)
+    assert float(version.tags["mlops.device_seconds"]) > 0
     metrics = Refs(home).read("pumps/pump_repair/evaluation").manifest.content["metrics"]
     assert metrics["challenger"]["roc_auc"] > metrics["baseline"]["roc_auc"]
 
