@@ -186,54 +186,6 @@ def test_sequences_side_by_side_answer_as_each_does_alone_and_begin_in_the_initi
     torch.testing.assert_close(found.sort().values, alone[~rows.label.isnan()].sort().values, rtol=1e-5, atol=1e-6)
 
 
-def test_a_training_resumed_in_the_middle_of_its_sequences_is_the_undisturbed_one_to_the_bit(tmp_path: Path) -> None:
-    import pytorch_lightning as lightning
-    import torch
-
-    from mlops_platform.training.program.sequences import Windows
-
-    rows, net = _rows([40, 40, 25]), replace(network(window=8, parallel=2), epochs=3)
-
-    class Saving(lightning.Callback):
-        chance: torch.Tensor
-
-        def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
-            if trainer.global_step == 13:
-                self.chance = torch.get_rng_state()
-                trainer.save_checkpoint(tmp_path / "save.ckpt")
-
-    class Restoring(lightning.Callback):
-        def on_train_start(self, trainer: object, module: object) -> None:
-            torch.set_rng_state(saving.chance)
-
-    def windows() -> Windows:
-        return Windows(rows, window=8, parallel=2, seed=4)
-
-    saving = Saving()
-    undisturbed = _fit(_program(dropout=0.2), windows(), _rows([9, 4], 7), net, callbacks=[saving])
-    known = torch.load(tmp_path / "save.ckpt", weights_only=True)
-    assert known["carried"].abs().min() > 0
-    torch.manual_seed(99)
-    resumed = _resumed(_program(seed=8, dropout=0.2), windows(), net, tmp_path / "save.ckpt", Restoring())
-    for name, weight in undisturbed.program.state_dict().items():
-        assert torch.equal(resumed.program.state_dict()[name], weight), name
-
-
-def _resumed(program, windows, net, path, restoring):  # type: ignore[no-untyped-def]
-    import pytorch_lightning as lightning
-
-    from mlops_platform.training.program.recurrent import RecurrentLearner
-    from mlops_platform.training.program.sequences import Windows
-
-    learner = RecurrentLearner(program, net, net.epochs * len(windows), lambda epoch: None)
-    trainer = lightning.Trainer(max_epochs=net.epochs, accelerator="cpu", num_sanity_val_steps=0, logger=False,
-                                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-                                callbacks=[restoring])  # fmt: skip
-    trainer.fit(learner, windows, Windows(_rows([9, 4], 7), window=64, parallel=None, seed=None), ckpt_path=path,
-                weights_only=True)  # fmt: skip
-    return learner
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what a whole training left."""

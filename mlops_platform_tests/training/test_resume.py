@@ -19,6 +19,7 @@ from mlops_platform.spec import Saving
 from mlops_platform.training.attempts import notes, reached, saved, spent
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.stop import RESUME_ME
+from mlops_platform_tests.training import queues
 from mlops_platform_tests.training.forked import Trainers, trainers
 from mlops_platform_tests.training.tiny import CATEGORIES, NUMERIC, SPLITS, Shop, network, rows, shop
 
@@ -99,6 +100,18 @@ def test_a_training_goes_on_alike_from_each_place_at_which_it_can_be_saved(
     assert len(found) == 3 * (5 + 1)
     assert {digest for _, digest in found} == {learnt}
     assert len([line for line in lines if line.startswith("resumed at step")]) == len(found)
+
+
+def test_sequences_go_on_from_the_middle_with_the_state_that_was_carried(forked: Trainers, tmp_path: Path) -> None:
+    net = queues.network(window=16, parallel=2, dropout=0.2)
+    whole = replace(queues.job(tmp_path, net), saves=tmp_path / "saves", saving=Saving(keep=100))
+    path = str(whole.write(tmp_path / "job.json"))
+    learnt = forked.run("save_at_every_place", path, log=tmp_path / "whole").splitlines()[-1]
+    lines = forked.run("go_on_from_each", path, log=tmp_path / "resumed").splitlines()
+    found = [line.split() for line in lines if line.startswith("step-")]
+    # Seven windows of the two tills of 100 hours, and three of the one of 40.
+    assert len(found) == 3 * (7 + 3 + 1)
+    assert {digest for _, digest in found} == {learnt}
 
 
 def in_a_while(saves: Path, lives: Callable[[], bool]) -> None:

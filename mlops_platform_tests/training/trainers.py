@@ -14,6 +14,7 @@ from mlops_platform.training.program.__main__ import main
 from mlops_platform.training.program.goodput import Ledger
 from mlops_platform.training.program.inputs import read_splits
 from mlops_platform.training.program.rank import Rank
+from mlops_platform.training.program.sequences import read_sequences
 
 
 def program(job: str) -> int:
@@ -25,7 +26,7 @@ def program(job: str) -> int:
 def fitted(job: Job) -> str:
     """Digest of what a training learnt: the last weights, the best ones and the curves; nothing is exported."""
     fit._prepare(job)
-    encoding, rows, validation = read_splits(job)
+    encoding, rows, validation = (read_sequences if job.network.sequence else read_splits)(job)
     scorer, _ = fit._begin(job, encoding, rows)
     ledger = Ledger(job)
     learner, _, saving = fit._fit(job, scorer, rows, validation, lambda epoch: None, Rank.here(), ledger, print)
