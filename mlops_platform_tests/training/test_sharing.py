@@ -1,7 +1,7 @@
 """Two processes learn what one process learns, however they share the network."""
 
 import os
-import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ import pytest
 
 from mlops_platform.errors import TrainingError
 from mlops_platform.manifest import digest_file
-from mlops_platform.spec import Saving
-from mlops_platform.training.attempts import notes, saved
 from mlops_platform.training.job import Device, Job
 from mlops_platform.training.record import Epoch, read_curves
 from mlops_platform_tests.training.tiny import CATEGORIES, NUMERIC, network, rows
 
 _ROOT = Path(__file__).parents[2]
+_CUT = 7
+"""Step of the second epoch, which has five."""
 TOLERANCE = 1e-6
 """Of a loss. Float32 sums of a batch's gradients, taken in two parts, differ by about 1e-7 of their size, and three
 epochs of few steps carry that on; they came to 2e-8."""
 
 
-def together(*jobs: Job, processes: int = 2) -> None:
-    """Does jobs in so many processes."""
-    files = [str(job.write(job.output.with_suffix(".json"))) for job in jobs]
+def together(*asked: tuple[Job, int], processes: int = 2) -> None:
+    """Does jobs in so many processes, each to its end, or until it is stopped at a step that is not 0."""
+    files = [f"{job.write(job.output.with_suffix('.json'))}@{step}" for job, step in asked]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     usual = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
@@ -59,55 +59,54 @@ def digests(job: Job) -> dict[str, str]:
     return {path.name: digest_file(path) for path in job.output.iterdir()}
 
 
+def saved_in(job: Job) -> set[str]:
+    """Names of the files of a job's newest save."""
+    assert job.saves is not None
+    return {path.name for path in max(job.saves.glob("step-*")).iterdir()}
+
+
 @pytest.fixture
 def as_before() -> Iterator[None]:
-    """A training in this process leaves torch as it was."""
+    """A training in this process leaves torch and the signals' handlers as they were."""
     import torch
 
     threads = torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.long
-def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path, as_before: None) -> None:
-    from mlops_platform.training.program.fit import train
+def test_two_processes_give_the_loss_curve_of_one_and_go_on_from_each_others_saves(
+    tmp_path: Path, as_before: None
+) -> None:
+    from mlops_platform_tests.training.together import do
 
-    alone = job_in(tmp_path, "alone")
-    train(alone, lambda epoch: None)
-    copied, sharded = (job_in(tmp_path, way, devices=2, strategy=way) for way in ("ddp", "fsdp2"))
-    pieces = [replace(job_in(tmp_path, f"{way}-pieces", devices=2, strategy=way), pieces=3) for way in ("ddp", "fsdp2")]
-    together(copied, sharded, *pieces)
-    for mine, theirs in (pair for job in (copied, *pieces) for pair in zip(curves(job), curves(alone), strict=True)):
-        assert mine.train_loss == pytest.approx(theirs.train_loss, abs=TOLERANCE)
-        assert mine.validation_loss == pytest.approx(theirs.validation_loss, abs=TOLERANCE)
-        assert mine.validation_auc == pytest.approx(theirs.validation_auc, abs=1e-3)
-    # Sharded weights, consolidated, are those of whole copies, to the byte.
-    assert digests(sharded) == digests(copied)
+    def job(name: str, **device: object) -> Job:
+        return replace(job_in(tmp_path, name, **device), saves=tmp_path / f"{name}-saves", identity="sha256:0")
 
-
-@pytest.mark.soak
-@pytest.mark.parametrize("way", ["ddp", "fsdp2"])
-def test_two_processes_go_on_from_their_first_save_to_the_same_bytes(tmp_path: Path, way: str, as_before: None) -> None:
-    from mlops_platform.training.program.fit import train
-
-    saves = {"saves": tmp_path / "saves", "saving": Saving(keep=9), "identity": "two"}
-    whole, again, alone = (replace(job_in(tmp_path, name, devices=2, strategy=way), **saves) for name in "abc")
-    together(whole)
-    first, *later = reversed(saved(tmp_path / "saves"))
-    assert first.startswith("step-000000001-")
-    for name in later:
-        shutil.rmtree(tmp_path / "saves" / name)
-    shutil.copytree(tmp_path / "saves", tmp_path / "copy")
-    together(again)
-    assert notes(tmp_path / "saves")[-1].begun == 1
-    assert digests(again) == digests(whole)
-    said: list[str] = []
-    train(replace(alone, device=Device(threads=1), saves=tmp_path / "copy"), lambda epoch: None, said.append)
-    assert "1 processes go on with what 2 saved" in said[1]
-    for mine, theirs in zip(curves(alone), curves(whole), strict=True):
-        assert mine.validation_loss == pytest.approx(theirs.validation_loss, abs=TOLERANCE)
+    alone, widened, narrowed = job("alone"), job("widened"), job("narrowed", devices=2, strategy="fsdp2")
+    do(alone)
+    do(widened, _CUT)
+    widened = replace(widened, device=narrowed.device)
+    copied, copied_cut = (job(name, devices=2) for name in ("copied", "copied-cut"))
+    sharded, sharded_cut = (job(name, devices=2, strategy="fsdp2") for name in ("sharded", "sharded-cut"))
+    pieces = [replace(job(f"{way}-pieces", devices=2, strategy=way), pieces=3) for way in ("ddp", "fsdp2")]
+    together((copied, 0), (copied_cut, _CUT), (copied_cut, 0), (sharded, 0), (sharded_cut, _CUT), (sharded_cut, 0),
+             (widened, 0), (narrowed, _CUT), *((job, 0) for job in pieces))  # fmt: skip
+    assert saved_in(narrowed) == {"save.json", "state.pt", "rank-0.pt", "rank-1.pt", "shard-0.pt", "shard-1.pt"}
+    said = do(replace(narrowed, device=alone.device))
+    assert any("1 processes go on with what 2 saved" in line for line in said)
+    for other in (copied, widened, narrowed, *pieces):
+        for mine, theirs in zip(curves(other), curves(alone), strict=True):
+            assert mine.train_loss == pytest.approx(theirs.train_loss, abs=TOLERANCE)
+            assert mine.validation_loss == pytest.approx(theirs.validation_loss, abs=TOLERANCE)
+            assert mine.validation_auc == pytest.approx(theirs.validation_auc, abs=1e-3)
+    # Resumed by as many, and sharded or not: the same weights, curves and program, to the byte.
+    assert digests(copied_cut) == digests(sharded) == digests(sharded_cut) == digests(copied)
 
 
 def test_a_network_that_normalises_by_the_batch_is_refused() -> None:
@@ -167,3 +166,38 @@ def test_what_is_sharded_apart_is_called_apart() -> None:
 
     tied = Tied()
     assert sharded_modules(tied) == [tied.own]
+
+
+@pytest.mark.parametrize("damage", ["none", "a byte", "gone"])
+def test_a_save_with_a_damaged_shard_is_refused_whole(tmp_path: Path, damage: str) -> None:
+    import torch
+
+    from mlops_platform.training.program.saves import STATE, Save, Saves, written
+    from mlops_platform.training.program.shards import Handing, file_of
+
+    said: list[str] = []
+    saves = Saves(tmp_path, "sha256:0", keep=2, say=said.append)
+    parts: list[dict[str, object]] = [
+        {"state_dict": {"w": {"part": torch.tensor([[1.0, 2.0]])}, "b": torch.ones(2)}},
+        {"state_dict": {"w": {"part": torch.tensor([[3.0, 4.0], [5.0, 6.0]])}, "b": torch.ones(2)}},
+    ]
+    way = Handing(tmp_path, token=1, ranks=2)
+    for rank, part in reversed(list(enumerate(parts))):
+        way.give(rank, lambda path, part=part: written(path, part))
+    save = Save(identity="sha256:0", step=1, steps=2, epoch=0, delivered=1, processes=2, attempt=1, seconds={})
+    path = saves.write(save, {STATE: {"epoch": 0}}, way.take)
+    if damage == "a byte":
+        data = bytearray((path / file_of(1)).read_bytes())
+        data[len(data) // 2] ^= 1
+        (path / file_of(1)).write_bytes(data)
+    elif damage == "gone":
+        (path / file_of(1)).unlink()
+    found = saves.newest(0)
+    assert (found is None) == (damage != "none")
+    if found is None:
+        assert "shard-1.pt of digest" in said[0]
+    else:
+        assert found[1]["epoch"] == 0
+        assert found[1]["state_dict"]["w"].tolist() == [[1, 2], [3, 4], [5, 6]]
+        assert found[1]["state_dict"]["b"].tolist() == [1, 1]
+    assert not list(tmp_path.glob(".writing*"))

@@ -16,7 +16,8 @@ from mlops_platform.training.job import Job
 from mlops_platform.training.program.goodput import Ledger
 from mlops_platform.training.program.pulse import PULSE
 from mlops_platform.training.program.rank import Rank
-from mlops_platform.training.program.saves import STATE, Save, Saves
+from mlops_platform.training.program.saves import STATE, Save, Saves, written
+from mlops_platform.training.program.shards import taken_apart
 from mlops_platform.training.program.state import Copies, Place, Restored, chances, gathered, set_chances, taken
 from mlops_platform.training.program.stop import STOP, StoppedError
 from mlops_platform.training.program.writing import Writing
@@ -200,11 +201,19 @@ class Saver(lightning.Callback):
             place = Place(trainer.current_epoch, delivered, trainer.global_step, self._steps)
             state = {**taken(trainer, place), "loader": self._loader_state(place, int(trainer.num_training_batches))}
             ranks = gathered(trainer, own or chances())
-            if self._rank == 0:
-                shared = self._copies.take(state)
-                save = self._described(place, trainer.world_size)
-                states = {STATE: shared, **{f"rank-{n}.pt": {"chances": found} for n, found in enumerate(ranks)}}
-                self._writing.start(lambda: self._copies.wait(), lambda: self._saves.write(save, states))
+            apart = taken_apart(trainer, state, self._saves.folder)
+            part, way = apart or (None, None)
+            if self._rank == 0 or way is not None:
+                kept = self._copies.take({"shared": state if self._rank == 0 else {}, "part": part})
+                work: list[Callable[[], object]] = [self._copies.wait]
+                if way is not None:
+                    work.append(lambda: way.give(self._rank, lambda path: written(path, kept["part"])))
+                if self._rank == 0:
+                    save = self._described(place, trainer.world_size)
+                    own_files = {f"rank-{n}.pt": {"chances": found} for n, found in enumerate(ranks)}
+                    states = {STATE: kept["shared"], **own_files}
+                    work.append(lambda: self._saves.write(save, states, way.take if way is not None else None))
+                self._writing.start(*work)
         self._last, self._place = time.perf_counter(), (place.epoch, delivered)
         self._costs.append(self._last - begun)
         self.count += 1

@@ -2,6 +2,7 @@
 
 step-000000123-epoch-00002/state.pt     what the processes share
 step-000000123-epoch-00002/rank-0.pt    what each has of its own: its random number generators
+step-000000123-epoch-00002/shard-0.pt   where the network is sharded: the part of weights and optimizer of each process
 step-000000123-epoch-00002/save.json    written last: of which training and step it is, and each file's digest
 attempts/0001.json                      what each attempt at the training has spent
 lock                                    held by whoever writes here
@@ -25,6 +26,7 @@ from mlops_platform.errors import CorruptArtifactError, TrainingError
 from mlops_platform.manifest import digest_file, short
 from mlops_platform.resources.artifacts import sync
 from mlops_platform.training.attempts import save_name, saved
+from mlops_platform.training.program.shards import file_of, whole
 
 FORMAT = 1
 RECORD, STATE = "save.json", "state.pt"
@@ -98,17 +100,21 @@ class Saves:
         for begun in self.folder.glob(f"{_WRITING}*"):
             shutil.rmtree(begun)
 
-    def write(self, save: Save, states: Mapping[str, Any]) -> Path:
+    def write(
+        self, save: Save, states: Mapping[str, Any], parts: Callable[[Path], Mapping[str, str]] | None = None
+    ) -> Path:
         """Writes a save, which is there whole or not at all, and removes those that are not kept any more.
 
         Args:
             save: What it is of.
             states: What each file holds: nested tensors and plain values.
+            parts: Puts more files into a folder and tells their digests; see ``shards.Handing``.
         """
         draft = self.folder / f"{_WRITING}{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
-        files = {name: _written(draft / name, state) for name, state in states.items()}
+        files = {name: written(draft / name, state) for name, state in states.items()}
+        files |= parts(draft) if parts is not None else {}
         record = json.dumps({**asdict(save), "files": files}, indent=1).encode()
         with (draft / RECORD).open("wb") as file:
             file.write(record)
@@ -135,10 +141,10 @@ class Saves:
             path = self.folder / name
             try:
                 save = self._record(path)
-                mine = f"rank-{rank}.pt"
-                state = _read(path / STATE, save.files.get(STATE))
-                own = _read(path / mine, save.files.get(mine)) if mine in save.files else None
-                return save, state, own
+                # Every process reads all files, so that all go on from the same save.
+                states = {name: _read(path / name, digest) for name, digest in {STATE: None, **save.files}.items()}
+                parts = [states[file_of(n)] for n in range(save.processes) if file_of(n) in states]
+                return save, whole(states[STATE], parts) if parts else states[STATE], states.get(f"rank-{rank}.pt")
             except CorruptArtifactError as damaged:
                 if rank == 0:
                     self._say(f"save {path.name} is refused: {damaged.required}; found {damaged.found}")
@@ -184,7 +190,8 @@ class _Digested:
         return "sha256:" + self._hash.hexdigest()
 
 
-def _written(path: Path, state: Any) -> str:
+def written(path: Path, state: Any) -> str:
+    """Writes nested tensors and plain values to a file, which is on the disk then; returns its digest."""
     with path.open("wb") as file:
         digested = _Digested(file)
         torch.save(state, cast(IO[bytes], digested))

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mlops_platform.errors import TrainingError
 from mlops_platform.training.job import Device
 from mlops_platform.training.program.rank import Rank
-from mlops_platform.training.program.sharded import Sharded
+from mlops_platform.training.program.shards import ShardedStrategy
 
 
 def launched(device: Device) -> Rank:
@@ -47,14 +47,11 @@ def trainer_options(device: Device, rank: Rank) -> dict[str, Any]:
     if rank.world == 1:
         return {}
     backend = "nccl" if device.accelerator == "cuda" else "gloo"
-    strategy: DDPStrategy | Sharded
+    strategy: DDPStrategy | ShardedStrategy
     if device.strategy == "ddp":
         strategy = DDPStrategy(process_group_backend=backend)
     else:
-        strategy = Sharded(
-            data_parallel_size=rank.world, tensor_parallel_size=1, save_distributed_checkpoint=False,
-            process_group_backend=backend,
-        )  # fmt: skip
+        strategy = ShardedStrategy(data_parallel_size=rank.world, tensor_parallel_size=1, process_group_backend=backend)
     return {"strategy": strategy, "num_nodes": device.nodes, "plugins": [TorchElasticEnvironment()]}
 
 
