@@ -1,7 +1,7 @@
 """``mlops demo``: the main job from landing to ``why``, then one month more and the verdict on what it taught."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,14 +17,14 @@ from mlops_platform.cli.landing import deliver, delivery_lines
 from mlops_platform.cli.run_view import StationLines, show_end
 from mlops_platform.cli.terminal import own_terminal
 from mlops_platform.cli.why_tree import newest, why_tree
-from mlops_platform.cli.words import station_name, when
+from mlops_platform.cli.words import score, station_name, when
 from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import Manifest
 from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
-from mlops_platform.spec import LOWER_IS_BETTER, METRICS, Model, Project
+from mlops_platform.spec import LOWER_IS_BETTER, Model, Project, metrics_in
 
 _IN = "  "
 
@@ -83,18 +83,22 @@ class Demo:
         day = dataset.content["holdout_start"][:10]
         self.heading(shown, f"{self.model.name} version {live.champion} is champion")
         metrics = manifest.content["metrics"]
-        table = metrics_table({"champion": metrics["challenger"], "logistic regression": metrics["baseline"]})
+        table = metrics_table({"champion": metrics["challenger"], **self._baselines(metrics)})
         shown.print(f"{_IN}on the {manifest.content['rows']:,} examples from {day} on, of which it learned nothing:")
         _indented(shown, table)
 
     def answer(self, shown: Console) -> str:
         """Prints how many answers there are and the one with the highest score; its id."""
-        prediction = newest(self.project, self.home)
+        prediction = newest(self.project, self.home, [self.model])
         log = DeltaDoor(self.home.prediction_log(self.project.name, self.model.name)).scan()
         row = log.filter(pl.col("prediction_id") == prediction).collect().row(0, named=True)
         count = log.filter(pl.col("batch") == row["batch"]).select(pl.len()).collect().item()
-        self.heading(shown, f"{count:,} predictions for the next day; why is the highest one {row['score']:.0%}?")
+        highest = f"{row['score']:.0%}" if isinstance(row["score"], float) else score(row["score"])
+        self.heading(shown, f"{count:,} predictions for the next day; why is the highest one {highest}?")
         return prediction
+
+    def _baselines(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        return {words: metrics[name] for name, words in self.model.task.baselines.items()}
 
     def why(self, shown: Console, prediction: str) -> None:
         """Prints the walk behind a prediction."""
@@ -110,8 +114,8 @@ class Demo:
             return
         metrics = self.evaluation().content["metrics"]
         self.heading(shown, f"the verdict on the candidate, on {month}")
-        names = {"candidate": "challenger", "champion": "champion", "logistic regression": "baseline"}
-        columns = {name: metrics[model] for name, model in names.items() if metrics[model]}
+        live = {"champion": metrics["champion"]} if metrics["champion"] else {}
+        columns = {"candidate": metrics["challenger"], **live, **self._baselines(metrics)}
         _indented(shown, metrics_table(columns))
         promoted = move.action == "promote"
         said = f"version {move.version} is promoted" if promoted else f"version {move.champion} stays champion"
@@ -158,10 +162,13 @@ def metrics_table(columns: dict[str, Any]) -> Table:
     table.add_column("")
     for name in columns:
         table.add_column(name, justify="right")
-    for metric in METRICS:
+    for metric in metrics_in(next(iter(columns.values()), {})):
         figures = [found[metric] for found in columns.values()]
-        better = min if metric in LOWER_IS_BETTER else max
-        best = better((figure for figure in figures if figure is not None), default=None)
+        known = [figure for figure in figures if figure is not None]
+        if metric == "bias":
+            best = min(known, key=abs, default=None)
+        else:
+            best = (min if metric in LOWER_IS_BETTER else max)(known, default=None)
         table.add_row(_metric_name(metric), *(_figure(figure, figure == best) for figure in figures))
     return table
 

@@ -1,18 +1,20 @@
 """``mlops why``: the walk from one prediction back to its files, as a tree."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import polars as pl
 from rich.markup import escape
 from rich.tree import Tree
 
 from mlops_platform.cli.context import console, emit, plural
-from mlops_platform.cli.words import ranges, value, when
+from mlops_platform.cli.words import ranges, score, value, when
 from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest, short
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.home import Home
-from mlops_platform.spec import METRICS, Project
+from mlops_platform.spec import Forecast, Model, Project, metrics_in
 
 if TYPE_CHECKING:
     from mlops_platform.provenance.feature_rows import FeatureRow, SourceRows
@@ -41,17 +43,23 @@ def show_why(project: Project, home: Home, prediction: str, *, as_json: bool) ->
         console().print(why_tree(found))
 
 
-def newest(project: Project, home: Home) -> str:
-    """Id of the newest answer: of the last batch, the one whose score is highest.
+def newest(project: Project, home: Home, models: Sequence[Model] | None = None) -> str:
+    """Id of the newest answer: of the last batch, the one whose score is highest, or the mean of its forecast.
+
+    Args:
+        project: The declaration.
+        home: Where the prediction logs are.
+        models: Those whose answers count; by default all of the project.
 
     Raises:
         MissingArtifactError: The prediction logs are empty.
     """
     found: list[tuple[datetime, float, str]] = []
-    for model in project.models:
+    for model in project.models if models is None else models:
         log = DeltaDoor(home.prediction_log(project.name, model.name))
         if log.exists:
-            rows = log.scan().select("answered_at", "score", "prediction_id").collect()
+            score = pl.col("score").list.mean() if isinstance(model.task, Forecast) else pl.col("score")
+            rows = log.scan().select("answered_at", score, "prediction_id").collect()
             found += rows.sort("answered_at", "score", "prediction_id").tail(1).rows()
     if not found:
         raise MissingArtifactError(required="a prediction in the prediction log", found=f"none in {home.root}",
@@ -63,7 +71,7 @@ def why_tree(found: "Why", *, values: bool = True) -> Tree:
     """The tree; ``values`` says whether each feature is listed."""
     row = found.prediction
     asked = f"for {escape(row['example_id'])}, asked as of {when(row['event_timestamp'])} UTC"
-    tree = Tree(f"[bold]prediction {row['prediction_id']}[/]  score [bold]{row['score']:.3f}[/] {asked}")
+    tree = Tree(f"[bold]prediction {row['prediction_id']}[/]  score [bold]{score(row['score'])}[/] {asked}")
     tree.add(f"answered {when(row['answered_at'])} UTC, run {row['run_id'][:8]}")
     model = tree.add(f"[cyan]model[/] {row['model']} version {row['version']}")
     for move in found.moves:
@@ -94,7 +102,7 @@ def _add_checkpoint(model: Tree, found: "Why") -> None:
     node.add(f"from {', '.join(f'{role} {short(digest)}' for role, digest in dataset.recipe.inputs.items())}")
     if found.evaluation is not None:
         metrics = found.evaluation.content["metrics"]["challenger"]
-        told = ", ".join(f"{name} {value(metrics[name])}" for name in METRICS)
+        told = ", ".join(f"{name} {value(metrics[name])}" for name in metrics_in(metrics))
         branch.add(f"[cyan]evaluation[/] {short(found.evaluation.digest)}  {told}")
 
 

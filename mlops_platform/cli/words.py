@@ -42,3 +42,8 @@ def value(found: Any) -> str:
     if found is None:
         return "null"
     return f"{found:.4g}" if isinstance(found, float) else str(found)
+
+
+def score(found: float | Sequence[float]) -> str:
+    """A probability to three places, or a forecast's numbers to one."""
+    return f"{found:.3f}" if isinstance(found, float) else ", ".join(f"{step:.1f}" for step in found)

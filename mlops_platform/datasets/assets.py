@@ -76,8 +76,10 @@ def _show(artifact: Artifact) -> dict[str, object]:
     import polars as pl
 
     content, measured = artifact.manifest.content, artifact.manifest.produced.measured
-    parts = ["| part | rows | positive |", "|---|---|---|"]
-    parts += [f"| {name} | {p['rows']:,} | {p['positive_share']:.1%} |" for name, p in content["parts"].items()]
+    forecast = "known_share" in content["parts"]["train"]
+    parts = [f"| part | rows | {'known labels' if forecast else 'positive'} |", "|---|---|---|"]
+    share = "known_share" if forecast else "positive_share"
+    parts += [f"| {name} | {p['rows']:,} | {p[share]:.1%} |" for name, p in content["parts"].items()]
     schema = pl.read_parquet_schema(artifact.folder / "holdout.parquet")
     return {
         "parts": dg.MetadataValue.md("\n".join(parts)),

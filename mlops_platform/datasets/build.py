@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from mlops_platform.datasets.as_known import labels_in_time
@@ -14,16 +15,17 @@ from mlops_platform.manifest import TableRef
 from mlops_platform.point_in_time import extended
 from mlops_platform.resources.feast import Answer, FeastDoor
 from mlops_platform.resources.source_code import resolve
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import Forecast, Model, Project, Task
 
 LABEL = ("label", "label_known_timestamp")
 
 
 def example_columns(project: Project, model: Model) -> list[str]:
-    """Columns that the examples themselves bring, in order: id, time, keys, context, categories, slices."""
+    """Columns that the examples themselves bring, in order: id, time, keys, context, categories, slices, the task's."""
     context = [column.name for column in model.context]
     keys = project.entity_keys(model)
-    asked = [model.examples.id, "event_timestamp", *keys, *context, *model.categories, *model.slices]
+    asked = [model.examples.id, "event_timestamp", *keys, *context, *model.categories, *model.slices,
+             *model.task.columns]  # fmt: skip
     features = project.feature_names(model)
     asked += model.network.sequence.entity if model.network.sequence is not None else ()
     return [name for name in dict.fromkeys(asked) if name not in features]
@@ -33,7 +35,8 @@ def declared(model: Model) -> dict[str, Any]:
     """The part of the declaration that decides a dataset."""
     return {"split": repr(model.split), "examples": repr(model.examples), "service": model.feature_service,
             "features": list(model.features), "context": [repr(column) for column in model.context],
-            "categories": list(model.categories), "slices": list(model.slices), **_sequence(model)}  # fmt: skip
+            "categories": list(model.categories), "slices": list(model.slices), **_sequence(model),
+            **model.task.recipe()}  # fmt: skip
 
 
 def _sequence(model: Model) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def build(project: Project, model: Model, raw: pl.LazyFrame, feast: FeastDoor, t
         **left_out,
         **{name: part.height for name, part in context.items()},
         "earlier_labels": earlier_labels,
-        "parts": {name: {"rows": part.height, "positive_share": part["label"].mean()} for name, part in parts.items()},
+        "parts": {name: {"rows": part.height, **_balance(model.task, part["label"])} for name, part in parts.items()},
         "boundaries": {name: value.isoformat() for name, value in asdict(at).items()},
         "holdout_start": at.holdout_start.isoformat(),
         "trained_until": learned.select(pl.col("label_known_timestamp").max()).item().isoformat(),
@@ -123,6 +126,13 @@ def _context(model: Model, rows: pl.DataFrame, parts: Mapping[str, pl.DataFrame]
     identity = model.examples.id
     taken = pl.concat([part.select(identity) for part in parts.values()])
     return rows.join(taken, on=identity, how="anti", maintain_order="left").drop(LABEL)
+
+
+def _balance(task: Task, label: pl.Series) -> dict[str, object]:
+    """What the labels of a part tell at a glance."""
+    if isinstance(task, Forecast):
+        return {"known_share": float(np.isfinite(label.to_numpy()).mean()) if len(label) else None}
+    return {"positive_share": label.mean()}
 
 
 def _unlabelled(examples: pl.DataFrame) -> dict[str, int]:

@@ -1,20 +1,21 @@
 """What must hold of a dataset."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 import dagster as dg
 
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.station import Stations
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import Forecast, Model, Project
 
 RAREST_CLASS = 0.01
+FEWEST_KNOWN = 0.1
 HIGHEST_NULL_RATE = 0.5
 
 
 def dataset_checks(project: Project, model: Model) -> dg.AssetChecksDefinition:
-    """No leak, no lost row, no overlap of parts (blocking); label balance and null rates."""
+    """No leak, no lost row, no overlap of parts (blocking); labels and null rates."""
     key = dg.AssetKey([project.name, model.name, "dataset"])
     specs = [
         dg.AssetCheckSpec("rows_are_conserved", asset=key, blocking=True,
@@ -23,8 +24,7 @@ def dataset_checks(project: Project, model: Model) -> dg.AssetChecksDefinition:
                           description="every label of a part was known before the next part began"),
         dg.AssetCheckSpec("nothing_leaks", asset=key, blocking=True,
                           description="changing all that became known after T changes no row at or before T"),
-        dg.AssetCheckSpec("label_balance", asset=key, blocking=True,
-                          description=f"the rarer class has at least {RAREST_CLASS:.0%} of every part"),
+        _label_spec(model, key),
         dg.AssetCheckSpec("null_rates", asset=key,
                           description=f"no numeric input has more than {HIGHEST_NULL_RATE:.0%} nulls"),
     ]  # fmt: skip
@@ -60,16 +60,32 @@ def _counts(key: dg.AssetKey, artifact: Artifact) -> Iterator[dg.AssetCheckResul
         check_name="parts_do_not_overlap", asset_key=key, passed=fine,
         metadata={name: f"last label known {at.isoformat()}, next from {starts[name]}" for name, at in latest.items()},
     )  # fmt: skip
-    shares = {name: part["positive_share"] for name, part in content["parts"].items()}
-    yield dg.AssetCheckResult(
-        check_name="label_balance", asset_key=key,
-        passed=all(RAREST_CLASS <= share <= 1 - RAREST_CLASS for share in shares.values()),
-        metadata={f"positive_share_{name}": share for name, share in shares.items()},
-    )  # fmt: skip
+    yield _labels(key, content["parts"])
     worst = sorted(content["null_rates"].items(), key=lambda item: -item[1])
     yield dg.AssetCheckResult(
         check_name="null_rates", asset_key=key, passed=worst[0][1] <= HIGHEST_NULL_RATE,
         severity=dg.AssetCheckSeverity.WARN, metadata={f"null_rate_{name}": rate for name, rate in worst[:10]},
+    )  # fmt: skip
+
+
+def _label_spec(model: Model, key: dg.AssetKey) -> dg.AssetCheckSpec:
+    if isinstance(model.task, Forecast):
+        told = f"at least {FEWEST_KNOWN:.0%} of the labels' steps are known in every part"
+        return dg.AssetCheckSpec("labels_are_known", asset=key, blocking=True, description=told)
+    return dg.AssetCheckSpec("label_balance", asset=key, blocking=True,
+                             description=f"the rarer class has at least {RAREST_CLASS:.0%} of every part")  # fmt: skip
+
+
+def _labels(key: dg.AssetKey, parts: Mapping[str, Mapping[str, float]]) -> dg.AssetCheckResult:
+    """Of a forecast how much is known, else whether one class is too rare."""
+    forecast = "known_share" in parts["train"]
+    share = "known_share" if forecast else "positive_share"
+    least, most = (FEWEST_KNOWN, 1.0) if forecast else (RAREST_CLASS, 1 - RAREST_CLASS)
+    shares = {name: part[share] for name, part in parts.items()}
+    return dg.AssetCheckResult(
+        check_name="labels_are_known" if forecast else "label_balance", asset_key=key,
+        passed=all(least <= value <= most for value in shares.values()),
+        metadata={f"{share}_{name}": value for name, value in shares.items()},
     )  # fmt: skip
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import dagster as dg
 
 from mlops_platform.evaluation.figures import (
-    PICTURES,
     condition_table,
     inline_picture,
     metric_figures,
     metric_table,
+    pictures_of,
     read_report,
     slice_table,
+    step_table,
 )
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.automation import follows_data
@@ -67,7 +68,7 @@ def evaluation_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             code=("mlops_platform.evaluation.evaluate:evaluate",
                   "mlops_platform.evaluation.latency:milliseconds_per_row"),
             config={"id": model.examples.id, "numeric": list(project.numeric_columns(model)),
-                    "categories": list(model.categories), "slices": list(model.slices)},
+                    "categories": list(model.categories), "slices": list(model.slices), **model.task.recipe()},
             inputs={**inputs, "champion": champion.manifest.digest} if champion else inputs,
             work=work,
             show=_show_evaluation,
@@ -97,13 +98,15 @@ def gate_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
             dataset = stations.store.open("dataset", judged.manifest.recipe.inputs["dataset"])
             # What was measured stands beside the verdict: it would give equal evidence unequal digests.
-            return Made(content=write_verdict(folder, judged, dataset, model.gate), measured=_measured(judged))
+            return Made(
+                content=write_verdict(folder, judged, dataset, model.gate, model.task), measured=_measured(judged)
+            )
 
         return stations.make(
             context,
             kind="verdict",
             code=("mlops_platform.evaluation.gate:write_verdict",),
-            config={"gate": _asked(model.gate)},
+            config={"gate": _asked(model.gate), **model.task.recipe()},
             inputs={"evaluation": judged.manifest.digest},
             work=work,
             show=_show_verdict,
@@ -127,7 +130,7 @@ def _track(artifact: Artifact) -> Tracked:
     report = read_report(artifact)
     return Tracked(
         metrics={name: value for name, value in metric_figures(report).items() if isinstance(value, float)},
-        files=[artifact.file(file) for file in PICTURES.values()],
+        files=[artifact.file(file) for file in pictures_of(report).values()],
         tags={"mlops.dataset": artifact.manifest.recipe.inputs["dataset"],
               "mlops.checkpoint": artifact.manifest.recipe.inputs["checkpoint"]},
     )  # fmt: skip
@@ -140,7 +143,8 @@ def _show_evaluation(artifact: Artifact) -> dict[str, Any]:
         "compared": dg.MetadataValue.md(metric_table(report["metrics"])),
         **_measured(artifact),
         "by_slice": dg.MetadataValue.md(slice_table(report)),
-        **{name: dg.MetadataValue.md(inline_picture(artifact, file)) for name, file in PICTURES.items()},
+        **({"by_step": dg.MetadataValue.md(step_table(report))} if "steps" in report else {}),
+        **{name: dg.MetadataValue.md(inline_picture(artifact, file)) for name, file in pictures_of(report).items()},
     }
 
 

@@ -9,10 +9,11 @@ operating characteristic curves", Biometrics 1988), and it serves every other me
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from mlops_platform.evaluation.errors import EvaluationError
 from mlops_platform.scoring.metrics import Labels, Scores
-from mlops_platform.scoring.resampling import draws, resampled_metric
+from mlops_platform.scoring.resampling import Groups, draws, group_draws, resampled_metric
 from mlops_platform.spec import LOWER_IS_BETTER
 
 _DEFINED = 0.9
@@ -24,7 +25,7 @@ class Difference:
     """A metric's difference between two models on the same rows, and how sure it is.
 
     Attributes:
-        metric: One of ``spec.METRICS``.
+        metric: One of the task's.
         difference: First model's value less the other's, on the rows as they are.
         lower, upper: Bounds, each one-sided: the true difference lies above ``lower`` with the given confidence, and
             below ``upper`` with the same. So 0.95 spans the two-sided interval of 90 %.
@@ -52,31 +53,53 @@ class Difference:
         return -self.upper if self.metric in LOWER_IS_BETTER else self.lower
 
 
+def drawn_together(scores: pl.DataFrame) -> Groups | None:
+    """The day of each row [N], in which its luck lies, where rows are forecasts: each hour's label is in several rows.
+
+    Args:
+        scores: ``label``, and ``event_timestamp`` of forecasts.
+
+    Returns:
+        The number of each row's group, for ``paired_difference``; None of a binary classifier, whose rows are drawn
+        one by one.
+    """
+    if not isinstance(scores.schema["label"], pl.Array):
+        return None
+    days = scores["event_timestamp"].dt.truncate("1d").to_physical().to_numpy()
+    return np.unique(days, return_inverse=True)[1].astype(np.int64)
+
+
 def paired_difference(labels: Labels, first: Scores, other: Scores, *, metric: str, resamples: int = 500,
-                      confidence: float = 0.95, seed: int = 0) -> Difference:  # fmt: skip
+                      confidence: float = 0.95, seed: int = 0, groups: Groups | None = None) -> Difference:  # fmt: skip
     """Bootstraps a metric's difference between two models; percentile bounds.
 
     Args:
-        labels: int8 [N], 0 and 1.
-        first: Probabilities [N] of the model that is judged.
-        other: Probabilities [N] of the model it is compared with, same rows.
-        metric: One of ``spec.METRICS``.
+        labels: int8 [N], 0 and 1, or of forecasts float [N, H].
+        first: Scores of the model that is judged, shaped as the labels.
+        other: Scores of the model it is compared with, same rows.
+        metric: One of the task's.
         resamples: How many times N rows are drawn.
         confidence: Of each one-sided bound.
         seed: Of the draws; the same arguments give the same bits.
+        groups: Number of each row's group [N], from 0 and without gaps, where groups are drawn whole.
 
     Raises:
         EvaluationError: One class is so rare that over a tenth of the resamples have none of it.
     """
     measures = [resampled_metric(metric, labels, scores) for scores in (first, other)]
     observed = [float(measure(np.ones((1, len(labels)), dtype=np.float32))[0]) for measure in measures]
-    drawn = draws(np.random.default_rng(seed), len(labels), resamples)
+    random = np.random.default_rng(seed)
+    drawn = draws(random, len(labels), resamples) if groups is None else group_draws(random, groups, resamples)
     differences = np.concatenate([measures[0](counts) - measures[1](counts) for counts in drawn])
     differences = differences[np.isfinite(differences)]
     if len(differences) < _DEFINED * resamples:
         raise EvaluationError(
-            required=f"enough rows of both classes to bootstrap {metric}",
-            found=f"{len(labels)} rows, {int(np.count_nonzero(labels))} of them positive",
+            required=f"enough rows of both classes to bootstrap {metric}"
+            if labels.ndim == 1
+            else f"enough known labels to bootstrap {metric}",
+            found=f"{len(labels)} rows, {int(np.count_nonzero(labels))} of them positive"
+            if labels.ndim == 1
+            else f"{int(np.isfinite(labels).sum())} in {len(labels)} rows",
             remedy="choose a longer Split.holdout",
         )
     lower, upper = np.quantile(differences, [1 - confidence, confidence])

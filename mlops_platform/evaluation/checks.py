@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 
 from mlops_platform.evaluation.figures import read_report
-from mlops_platform.evaluation.verdict import CONDITIONS
+from mlops_platform.evaluation.verdict import best_baseline, conditions_of
 from mlops_platform.resources.station import Stations
-from mlops_platform.spec import LOWER_IS_BETTER, Gate, Model, Project
+from mlops_platform.spec import LOWER_IS_BETTER, Forecast, Gate, Model, Project
 
 _WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
@@ -21,31 +21,36 @@ def evaluation_checks(project: Project, model: Model) -> list[dg.AssetChecksDefi
 def _of_evaluation(project: Project, model: Model) -> dg.AssetChecksDefinition:
     """Sound numbers (blocking); calibration and baseline (they warn here, and the gate decides)."""
     key = dg.AssetKey([project.name, model.name, "evaluation"])
+    forecast, rivals = isinstance(model.task, Forecast), " and the ".join(model.task.baselines.values())
+    sound = "scores_are_finite" if forecast else "scores_in_unit_interval"
+    told = f"every score of every model is a {'finite number' if forecast else 'number between 0 and 1'}"
     specs = [
-        dg.AssetCheckSpec("scores_in_unit_interval", asset=key, blocking=True,
-                          description="every score of every model is a number between 0 and 1"),
+        dg.AssetCheckSpec(sound, asset=key, blocking=True, description=told),
         dg.AssetCheckSpec("metrics_are_finite", asset=key, blocking=True,
                           description="every metric of every model on the whole holdout could be computed"),
         dg.AssetCheckSpec("better_than_baseline", asset=key,
-                          description=f"{model.gate.metric} is better than that of the logistic regression"),
-        dg.AssetCheckSpec("calibration", asset=key,
-                          description=f"expected calibration error of at most {model.gate.max_calibration_error:g}"),
+                          description=f"{model.gate.metric} is better than that of the {rivals}"),
     ]  # fmt: skip
+    if not forecast:
+        told = f"expected calibration error of at most {model.gate.max_calibration_error:g}"
+        specs.append(dg.AssetCheckSpec("calibration", asset=key, description=told))
 
     @dg.multi_asset_check(specs=specs, name=f"{project.name}__{model.name}__evaluation_checks")
     def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
         report = read_report(stations.input(f"{project.name}/{model.name}/evaluation"))
-        yield _scores(key, report)
+        yield _scores(key, report, sound)
         yield _metrics(key, report)
-        yield _baseline(key, report["metrics"], model.gate)
-        yield _calibration(key, report["metrics"]["challenger"]["calibration_error"], model.gate)
+        rival = best_baseline(report["metrics"], model.task, model.gate.metric)
+        yield _baseline(key, report["metrics"], rival, model.gate)
+        if not forecast:
+            yield _calibration(key, report["metrics"]["challenger"]["calibration_error"], model.gate)
 
     return checks
 
 
 def _of_gate(project: Project, model: Model) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([project.name, model.name, "gate"])
-    specs = [dg.AssetCheckSpec(name, asset=key, description=words) for name, words in CONDITIONS.items()]
+    specs = [dg.AssetCheckSpec(name, asset=key, description=words) for name, words in conditions_of(model.task).items()]
 
     @dg.multi_asset_check(specs=specs, name=f"{project.name}__{model.name}__gate_checks")
     def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
@@ -71,16 +76,17 @@ def _conditions(
         )  # fmt: skip
 
 
-def _scores(key: dg.AssetKey, report: Mapping[str, Any]) -> dg.AssetCheckResult:
+def _scores(key: dg.AssetKey, report: Mapping[str, Any], name: str) -> dg.AssetCheckResult:
     figures: dict[str, float] = {}
     wrong = 0
     for model, spread in report["scores"].items():
-        figures |= {f"{name}_{model}": value for name, value in spread.items() if value is not None}
-        wrong += spread["not_finite"] + spread["outside_unit_interval"]
-    words = f"{wrong} scores are not numbers between 0 and 1" if wrong else "all scores lie between 0 and 1"
-    return dg.AssetCheckResult(
-        check_name="scores_in_unit_interval", asset_key=key, passed=wrong == 0, description=words, metadata=figures
-    )
+        figures |= {f"{figure}_{model}": value for figure, value in spread.items() if value is not None}
+        wrong += spread["not_finite"] + spread.get("outside_unit_interval", 0)
+    if name == "scores_are_finite":
+        words = f"{wrong} scores are not finite" if wrong else "all scores are finite"
+    else:
+        words = f"{wrong} scores are not numbers between 0 and 1" if wrong else "all scores lie between 0 and 1"
+    return dg.AssetCheckResult(check_name=name, asset_key=key, passed=wrong == 0, description=words, metadata=figures)
 
 
 def _metrics(key: dg.AssetKey, report: Mapping[str, Any]) -> dg.AssetCheckResult:
@@ -93,8 +99,8 @@ def _metrics(key: dg.AssetKey, report: Mapping[str, Any]) -> dg.AssetCheckResult
     )  # fmt: skip
 
 
-def _baseline(key: dg.AssetKey, metrics: Mapping[str, Any], gate: Gate) -> dg.AssetCheckResult:
-    ours, other = metrics["challenger"][gate.metric], metrics["baseline"][gate.metric]
+def _baseline(key: dg.AssetKey, metrics: Mapping[str, Any], rival: str, gate: Gate) -> dg.AssetCheckResult:
+    ours, other = metrics["challenger"][gate.metric], metrics[rival][gate.metric]
     if ours is None or other is None:
         return dg.AssetCheckResult(check_name="better_than_baseline", asset_key=key, passed=False, severity=_WARN,
                                    description=f"{gate.metric} could not be computed")  # fmt: skip

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from mlops_platform.evaluation.bootstrap import paired_difference
+from mlops_platform.evaluation.bootstrap import drawn_together, paired_difference
 from mlops_platform.evaluation.slices import MISSING
 from mlops_platform.evaluation.verdict import Condition
+from mlops_platform.scoring.metrics import Labels
 from mlops_platform.spec import Gate
 
 _MEGABYTE = 1_000_000
 _MOST_NAMED = 5
+_PROBABILITIES = "numbers between 0 and 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,8 @@ def no_slice_worse(scores: pl.DataFrame, slices: pl.DataFrame, gate: Gate, *, co
     if worse:
         words = f"Worse than the champion in {_listed([part.told for part in worse])}."
     elif nearest is None:
-        words = f"No slice has {gate.slice_rows} rows of both classes."
+        both = "" if isinstance(scores.schema["label"], pl.Array) else " of both classes"
+        words = f"No slice has {gate.slice_rows} rows{both}."
     else:
         words = (
             f"None of {len(judged)} slices is worse than the champion by more than its margin; nearest: {nearest.told}."
@@ -80,15 +83,21 @@ def _parts(scores: pl.DataFrame, slices: pl.DataFrame, gate: Gate) -> tuple[list
     for column, margin in gate.slice_margins.items():
         for value, rows in _values(scores.with_columns(slices[column].alias("_slice"))):
             name = f"{column}={value}"
-            if rows.height < gate.slice_rows or rows["label"].n_unique() < 2:
+            labels = rows["label"].to_numpy()
+            if rows.height < gate.slice_rows or _tells_nothing(labels):
                 small.append(f"{name} ({rows.height} rows)")
                 continue
             found = paired_difference(
-                rows["label"].to_numpy(), rows["challenger"].to_numpy(), rows["champion"].to_numpy(),
-                metric=gate.metric, resamples=gate.resamples, confidence=gate.confidence,
+                labels, rows["challenger"].to_numpy(), rows["champion"].to_numpy(),
+                metric=gate.metric, resamples=gate.resamples, confidence=gate.confidence, groups=drawn_together(rows),
             )  # fmt: skip
             judged.append(Part(name=name, gain=found.gain, gain_lower=found.gain_lower, margin=margin))
     return judged, small
+
+
+def _tells_nothing(labels: Labels) -> bool:
+    """Whether labels are of one class, or those of forecasts all unknown."""
+    return len(np.unique(labels)) < 2 if labels.ndim == 1 else not np.isfinite(labels).any()
 
 
 def _values(scores: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -102,15 +111,19 @@ def _listed(names: list[str]) -> str:
 
 
 def scores_are_sound(scores: pl.DataFrame) -> Condition:
-    """The challenger's scores are probabilities, and not the same one for every row."""
+    """The challenger's scores are probabilities, or of a forecast finite, and not the same for every row."""
     values = scores["challenger"].to_numpy().astype(np.float64)
     finite = values[np.isfinite(values)]
-    wrong = len(values) - int(np.count_nonzero((finite >= 0) & (finite <= 1)))
+    forecast = values.ndim == 2
+    sound = len(finite) if forecast else int(np.count_nonzero((finite >= 0) & (finite <= 1)))
+    wrong = values.size - sound
     spread = float(finite.max() - finite.min()) if len(finite) else 0.0
     if wrong:
-        reason = f"{wrong:,} of {len(values):,} scores are no numbers between 0 and 1."
+        reason = f"{wrong:,} of {values.size:,} scores are no {'finite numbers' if forecast else _PROBABILITIES}."
     elif spread == 0:
         reason = "Every row gets the same score."
+    elif forecast:
+        reason = f"All {values.size:,} scores are finite numbers and differ, by up to {spread:.4f}."
     else:
         reason = f"All {len(values):,} scores lie between 0 and 1 and differ, by up to {spread:.4f}."
     figures = {"wrong": wrong, "spread": spread}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_platform.resources.artifacts import Artifact
+from mlops_platform.spec import Forecast
 
 PICTURES = {
     "roc": "roc.png",
@@ -16,7 +17,18 @@ PICTURES = {
     "learning_curve": "learning_curve.png",
     "slices_diagram": "slices.png",
 }
+_OF_FORECASTS = {
+    "error_by_step": "steps.png",
+    "sample_week": "week.png",
+    "error_by_hour": "hours.png",
+    "learning_curve": "learning_curve.png",
+}
 _SHOWN = {"roc_auc": "AUC", "average_precision": "AP", "log_loss": "log loss", "brier": "Brier"}
+
+
+def pictures_of(report: Mapping[str, Any]) -> dict[str, str]:
+    """Files of an evaluation's pictures, by the names under which they are shown."""
+    return _OF_FORECASTS if "task" in report else PICTURES
 
 
 def read_report(evaluation: Artifact) -> dict[str, Any]:
@@ -31,7 +43,8 @@ def metric_figures(report: Mapping[str, Any]) -> dict[str, float]:
     for model, metrics in report["metrics"].items():
         suffix = "" if model == "challenger" else f"_{model}"
         found |= {f"{name}{suffix}": value for name, value in (metrics or {}).items() if value is not None}
-    return {**found, "positive_rate": report["holdout"]["positive_rate"]}
+    name = "known_rate" if "task" in report else "positive_rate"
+    return {**found, name: report["holdout"][name]}
 
 
 def inline_picture(evaluation: Artifact, name: str) -> str:
@@ -48,7 +61,9 @@ def metric_table(metrics: Mapping[str, Mapping[str, float | None] | None]) -> st
 
 
 def slice_table(report: Mapping[str, Any]) -> str:
-    """Markdown: a row for each slice, the challenger's metrics and the other models' AUC."""
+    """Markdown: a row for each slice, the challenger's metrics and the other models' AUC, or MAE of forecasts."""
+    if "task" in report:
+        return _forecast_slices(report)
     others = [model for model in ("baseline", "champion") if report["metrics"][model]]
     rows = []
     for column, parts in report["slices"].items():
@@ -59,6 +74,28 @@ def slice_table(report: Mapping[str, Any]) -> str:
                          *(_number(metrics["challenger"][name]) for name in _SHOWN),
                          *(_number(metrics[model]["roc_auc"]) for model in others)])  # fmt: skip
     return _table(["slice", "value", "rows", "positive", *_SHOWN.values(), *(f"AUC {m}" for m in others)], rows)
+
+
+def _forecast_slices(report: Mapping[str, Any]) -> str:
+    others = [model for model, metrics in report["metrics"].items() if metrics and model != "challenger"]
+    rows = []
+    for column, parts in report["slices"].items():
+        for part in parts:
+            metrics = part["metrics"]
+            value = part["value"] if part["merged"] == 1 else f"{part['value']}, {part['merged']} values"
+            rows.append([column, value, f"{part['rows']:,}", f"{part['known']:,}",
+                         *(_number(metrics["challenger"][name]) for name in Forecast.metrics),
+                         *(_number(metrics[model]["mae"]) for model in others)])  # fmt: skip
+    heading = ["slice", "value", "rows", "known labels", *Forecast.metrics, *(f"mae of {m}" for m in others)]
+    return _table(heading, rows)
+
+
+def step_table(report: Mapping[str, Any]) -> str:
+    """Markdown: the mean absolute error of each step ahead, a column for each model."""
+    steps = report["steps"]
+    rows = [[str(step["step"]), f"{step['known']:,}", *(_number(steps[model][place]["mae"]) for model in steps)]
+            for place, step in enumerate(steps["challenger"])]  # fmt: skip
+    return _table(["step ahead", "known labels", *steps], rows)
 
 
 def condition_table(conditions: Sequence[Mapping[str, Any]]) -> str:

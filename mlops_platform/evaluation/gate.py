@@ -8,40 +8,45 @@ from typing import Any
 
 import polars as pl
 
-from mlops_platform.evaluation.bootstrap import Difference, paired_difference
+from mlops_platform.evaluation.bootstrap import Difference, drawn_together, paired_difference
 from mlops_platform.evaluation.conditions import fast_enough, no_slice_worse, scores_are_sound, small_enough
 from mlops_platform.evaluation.errors import EvaluationError
-from mlops_platform.evaluation.verdict import Condition, Verdict
+from mlops_platform.evaluation.verdict import Condition, Verdict, best_baseline
 from mlops_platform.manifest import canonical_json
 from mlops_platform.resources.artifacts import Artifact
-from mlops_platform.spec import LOWER_IS_BETTER, Gate
+from mlops_platform.spec import LOWER_IS_BETTER, Binary, Forecast, Gate, Task
 
 Report = Mapping[str, Any]
 VERDICT = "verdict.json"
+_BINARY = Binary()
 
 
-def judge(report: Report, scores: pl.DataFrame, gate: Gate, *, slices: pl.DataFrame | None = None,
-          milliseconds: float | None = None) -> Verdict:  # fmt: skip
+def judge(report: Report, scores: pl.DataFrame, gate: Gate, *, task: Task = _BINARY,
+          slices: pl.DataFrame | None = None, milliseconds: float | None = None) -> Verdict:  # fmt: skip
     """Judges a challenger.
 
     Args:
         report: An evaluation's ``report.json``.
-        scores: Its ``scores.parquet``: ``label``, ``challenger``, ``baseline``, ``champion`` [N].
+        scores: Its ``scores.parquet``: ``label``, ``challenger``, each baseline, ``champion`` [N].
         gate: The declared conditions.
+        task: What the model answers.
         slices: The columns that have a margin [N], in the order of the scores.
         milliseconds: Median latency of one row, as the evaluation measured it.
     """
     finite = _numbers_are_finite(report)
     values = {model: metrics and metrics[gate.metric] for model, metrics in report["metrics"].items()}
-    baseline = _difference(scores, "baseline", gate) if finite.passed else None
+    rival = best_baseline(report["metrics"], task, gate.metric)
+    values["baseline"], named = values[rival], task.baselines[rival]
+    baseline = _difference(scores, rival, gate) if finite.passed else None
     champion = _difference(scores, "champion", gate) if finite.passed and values["champion"] is not None else None
     others = champion is not None and not report["champion_is_challenger"]
+    calibration = report["metrics"]["challenger"].get("calibration_error")
     conditions = (
         finite,
         scores_are_sound(scores),
         _holdout_is_fresh(report),
-        _better_than_baseline(values, baseline, gate),
-        _calibrated(report["metrics"]["challenger"]["calibration_error"], gate),
+        _better_than_baseline(values, baseline, gate, named),
+        *([] if isinstance(task, Forecast) else [_calibrated(calibration, gate)]),
         _better_than_champion(report, values, champion, gate),
         no_slice_worse(scores, pl.DataFrame() if slices is None else slices, gate, compared=others),
         small_enough(report["program_bytes"], gate),
@@ -58,7 +63,7 @@ def judge(report: Report, scores: pl.DataFrame, gate: Gate, *, slices: pl.DataFr
 def _difference(scores: pl.DataFrame, other: str, gate: Gate) -> Difference:
     return paired_difference(
         scores["label"].to_numpy(), scores["challenger"].to_numpy(), scores[other].to_numpy(),
-        metric=gate.metric, resamples=gate.resamples, confidence=gate.confidence,
+        metric=gate.metric, resamples=gate.resamples, confidence=gate.confidence, groups=drawn_together(scores),
     )  # fmt: skip
 
 
@@ -80,13 +85,13 @@ def _holdout_is_fresh(report: Report) -> Condition:
     return Condition(name="holdout_is_fresh", passed=fresh["fresh"], reason=fresh["reason"], figures={})
 
 
-def _better_than_baseline(values: Mapping[str, Any], found: Difference | None, gate: Gate) -> Condition:
+def _better_than_baseline(values: Mapping[str, Any], found: Difference | None, gate: Gate, named: str) -> Condition:
     if found is None:
-        reason = "The challenger was not compared with the logistic regression: see numbers_are_finite."
+        reason = f"The challenger was not compared with the {named}: see numbers_are_finite."
         return Condition(name="better_than_baseline", passed=False, reason=reason, figures={})
     passed = found.gain > gate.baseline_margin
     reason = (
-        f"{gate.metric} {values['challenger']:.4f} against {values['baseline']:.4f} of the logistic regression: "
+        f"{gate.metric} {values['challenger']:.4f} against {values['baseline']:.4f} of the {named}: "
         f"better by {found.gain:+.4f}, {'more' if passed else 'not more'} than the margin {gate.baseline_margin:.4f}."
     )
     figures = {"challenger": values["challenger"], "baseline": values["baseline"], **_figures(found),
@@ -138,7 +143,7 @@ def _figures(found: Difference) -> dict[str, float | None]:
     return {"gain": found.gain, "gain_lower": found.gain_lower, "standard_error": found.standard_error}
 
 
-def write_verdict(folder: Path, evaluation: Artifact, dataset: Artifact, gate: Gate) -> dict[str, Any]:
+def write_verdict(folder: Path, evaluation: Artifact, dataset: Artifact, gate: Gate, task: Task) -> dict[str, Any]:
     """Judges an evaluation and writes ``verdict.json``.
 
     Args:
@@ -146,6 +151,7 @@ def write_verdict(folder: Path, evaluation: Artifact, dataset: Artifact, gate: G
         evaluation: What is judged.
         dataset: The one that it scored, for the columns of the slices.
         gate: The declared conditions.
+        task: What the model answers.
 
     Returns:
         The verdict's content: the whole of it, and the digests of what was judged.
@@ -159,7 +165,7 @@ def write_verdict(folder: Path, evaluation: Artifact, dataset: Artifact, gate: G
         )  # fmt: skip
     columns = list(gate.slice_margins)
     slices = pl.read_parquet(dataset.file("holdout.parquet"), columns=columns) if columns else None
-    verdict = judge(report, scores, gate, slices=slices,
+    verdict = judge(report, scores, gate, task=task, slices=slices,
                     milliseconds=evaluation.manifest.produced.measured.get("milliseconds_per_row"))  # fmt: skip
     judged = {name: report[name] for name in ("project", "model", "dataset")}
     subject = {"evaluation": evaluation.manifest.digest, "challenger_checkpoint": report["challenger"],

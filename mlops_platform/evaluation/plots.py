@@ -4,7 +4,7 @@ Matplotlib is imported where it is used: it is slow to load, and only a new eval
 bytes, since the files say nothing of when or by what they were made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = {"challenger": "#1f6fb4", "champion": "#d9822b", "baseline": "#8a8f98"}
-NAMES = {"challenger": "Challenger", "champion": "Champion", "baseline": "Logistic regression"}
+COLOURS = {"challenger": "#1f6fb4", "champion": "#d9822b", "baseline": "#8a8f98", "persistence": "#8a8f98",
+           "season": "#8250df"}  # fmt: skip
+NAMES = {"challenger": "Challenger", "champion": "Champion", "baseline": "Logistic regression",
+         "persistence": "Persistence", "season": "Seasonal mean"}  # fmt: skip
 INK, FAINT = "#24292f", "#d0d7de"
 FILES = ("roc.png", "calibration.png", "learning_curve.png", "slices.png")
+"""Of a binary classifier."""
+Painter = Callable[[Any], "Figure"]
 _DPI = 110
 _COLOURS_KEPT = 64
 _MOST_BARS = 40
@@ -48,7 +52,7 @@ class Pictures:
         report: Of the evaluation.
         labels: int8 [N].
         scores: Probabilities [N] of each model that has them.
-        epochs: Of the challenger's training: ``epoch``, ``train_loss``, ``validation_loss``, ``validation_auc``.
+        epochs: Of the challenger's training: ``epoch``, ``train_loss``, ``validation_loss`` and the task's figure.
     """
 
     report: Mapping[str, Any]
@@ -65,12 +69,13 @@ class Pictures:
         return f"{self.report['model']}, holdout {days}: {rows}"
 
 
-def draw(pictures: Pictures, folder: Path) -> None:
-    """Writes every picture of ``FILES`` into a folder."""
+def draw(pictures: Pictures, folder: Path, painters: Mapping[str, Painter] | None = None) -> None:
+    """Writes pictures into a folder: those of ``FILES``, or others, by the names of their files."""
     import matplotlib as mpl
 
+    usual = dict(zip(FILES, (_roc, _calibration, learning_curve, _slices), strict=True))
     with mpl.rc_context(_STYLE):
-        for name, painter in zip(FILES, (_roc, _calibration, _learning_curve, _slices), strict=True):
+        for name, painter in (usual if painters is None else painters).items():
             _save(painter(pictures), folder / name)
 
 
@@ -83,7 +88,7 @@ def _save(figure: "Figure", path: Path) -> None:
         Image.open(drawn).convert("RGB").quantize(_COLOURS_KEPT, dither=Image.Dither.NONE).save(path)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
     """A figure without the global state of pyplot; it draws with Agg."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -93,8 +98,9 @@ def _figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def _title(axes: "Axes", title: str, subtitle: str) -> None:
-    axes.set_title(title, pad=20)
+def title(axes: "Axes", text: str, subtitle: str) -> None:
+    """Puts a heading over axes, and a line under it."""
+    axes.set_title(text, pad=20)
     axes.annotate(subtitle, (0, 1), xytext=(0, 7), xycoords="axes fraction", textcoords="offset points", fontsize=8,
                   color="#57606a")  # fmt: skip
 
@@ -105,23 +111,23 @@ def _label(pictures: Pictures, model: str, metric: str) -> str:
 
 
 def _roc(pictures: Pictures) -> "Figure":
-    figure = _figure(5.6, 5.2)
+    figure = new_figure(5.6, 5.2)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     for model in _drawn(pictures):
         false_positive, true_positive, _ = roc_curve(pictures.labels, pictures.scores[model])
         at = np.unique(np.linspace(0, len(false_positive) - 1, _MOST_POINTS).astype(int))
-        axes.plot(false_positive[at], true_positive[at], color=COLOURS[model], linewidth=_width(model),
+        axes.plot(false_positive[at], true_positive[at], color=COLOURS[model], linewidth=width_of(model),
                   label=_label(pictures, model, "roc_auc"))  # fmt: skip
     axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(0, 1), ylim=(0, 1.005))
     axes.set_aspect("equal")
-    _legend(axes, "Area under the curve", "lower right")
-    _title(axes, "ROC curve", pictures.subtitle)
+    legend(axes, "Area under the curve", "lower right")
+    title(axes, "ROC curve", pictures.subtitle)
     return figure
 
 
 def _calibration(pictures: Pictures) -> "Figure":
-    figure = _figure(5.6, 5.8)
+    figure = new_figure(5.6, 5.8)
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     tables = {model: pictures.report["calibration"][model] for model in _drawn(pictures)}
     points = [max(row["mean_score"], row["positive_rate"]) for table in tables.values() for row in table]
@@ -129,50 +135,53 @@ def _calibration(pictures: Pictures) -> "Figure":
     axes.plot([0, top], [0, top], color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     for model, table in tables.items():
         axes.plot([row["mean_score"] for row in table], [row["positive_rate"] for row in table], color=COLOURS[model],
-                  marker="o", markersize=4, linewidth=_width(model),
+                  marker="o", markersize=4, linewidth=width_of(model),
                   label=_label(pictures, model, "calibration_error"))  # fmt: skip
         counts.hist(pictures.scores[model], bins=np.linspace(0, top, 61).tolist(), histtype="step",
-                    color=COLOURS[model], linewidth=_width(model))  # fmt: skip
+                    color=COLOURS[model], linewidth=width_of(model))  # fmt: skip
     axes.set(ylabel="Observed positive rate", xlim=(0, top), ylim=(0, top))
     counts.set(xlabel="Predicted probability (mean of each bin of equal rows)", ylabel="Rows")
-    _legend(axes, "Expected calibration error", "upper left")
-    _title(axes, "Reliability diagram", pictures.subtitle)
+    legend(axes, "Expected calibration error", "upper left")
+    title(axes, "Reliability diagram", pictures.subtitle)
     return figure
 
 
-def _learning_curve(pictures: Pictures) -> "Figure":
+def learning_curve(pictures: Pictures) -> "Figure":
+    """The losses by epoch, and the figure that the task has beside them."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = _figure(6.4, 4.2)
+    figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()
     epochs = [row["epoch"] for row in pictures.epochs]
     for name, colour, words in (("train_loss", "#8a8f98", "Train"), ("validation_loss", "#1f6fb4", "Validation")):
         axes.plot(epochs, [row[name] for row in pictures.epochs], color=colour, marker="o", markersize=3.5, label=words)
-    axes.set(xlabel="Epoch", ylabel="Loss (nats a row)")
+    forecast = "task" in pictures.report
+    figure_name, words = ("validation_mae", "MAE") if forecast else ("validation_auc", "ROC AUC")
+    axes.set(xlabel="Epoch", ylabel="Loss (standard deviations)" if forecast else "Loss (nats a row)")
     area = axes.twinx()
-    area.plot(epochs, [row["validation_auc"] for row in pictures.epochs], color="#2da44e", marker="s", markersize=3.5,
-              linestyle=(0, (5, 2)), label="Validation ROC AUC (right)")  # fmt: skip
-    area.set_ylabel("ROC AUC")
+    area.plot(epochs, [row[figure_name] for row in pictures.epochs], color="#2da44e", marker="s", markersize=3.5,
+              linestyle=(0, (5, 2)), label=f"Validation {words} (right)")  # fmt: skip
+    area.set_ylabel(words)
     area.spines["right"].set_visible(True)
     area.grid(visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     lines = [*axes.get_lines(), *area.get_lines()]
     figure.legend(lines, [str(line.get_label()) for line in lines], loc="outside lower center", ncols=3)
-    _title(axes, "Learning curve", f"{pictures.report['model']}, challenger")
+    title(axes, "Learning curve", f"{pictures.report['model']}, challenger")
     return figure
 
 
 def _slices(pictures: Pictures) -> "Figure":
     slices = {column: parts[:_MOST_BARS] for column, parts in pictures.report["slices"].items()}
     heights = [max(len(parts), 1) for parts in slices.values()] or [1]
-    figure = _figure(6.4, 1.6 + 0.24 * sum(heights) + 0.5 * len(heights))
+    figure = new_figure(6.4, 1.6 + 0.24 * sum(heights) + 0.5 * len(heights))
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     low, high = _bounds(slices)
     for axes, (column, parts) in zip(panels, slices.items(), strict=False):
         _slice_panel(axes, column, parts, pictures.report["metrics"], low)
     panels[-1].set(xlabel="ROC AUC (dashed: all rows; rows of each slice in brackets)", xlim=(low, high))
     figure.align_ylabels(panels)
-    _title(panels[0], "ROC AUC by slice", pictures.subtitle)
+    title(panels[0], "ROC AUC by slice", pictures.subtitle)
     handles, names = panels[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles[::-1], names[::-1], loc="outside lower center", ncols=len(names))
@@ -213,11 +222,13 @@ def _drawn(pictures: Pictures) -> list[str]:
     return [model for model in ("baseline", "champion", "challenger") if model in pictures.scores]
 
 
-def _width(model: str) -> float:
+def width_of(model: str) -> float:
+    """Of its line."""
     return 2.0 if model == "challenger" else 1.4
 
 
-def _legend(axes: "Axes", title: str, place: Literal["lower right", "upper left"]) -> None:
+def legend(axes: "Axes", title: str, place: Literal["lower right", "upper left"]) -> None:
+    """Names the lines, front to back."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
         axes.legend(handles[::-1], names[::-1], title=title, loc=place, alignment="left")

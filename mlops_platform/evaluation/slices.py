@@ -1,7 +1,8 @@
 """The metrics again for each part of the rows: by origin, by carrier, by hour, whatever the model declares."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +23,22 @@ class Slice:
     Attributes:
         value: The column's value there, as text; ``(missing)`` for null, ``(other)`` for small slices together.
         rows: How many rows.
-        positives: How many of them are labelled 1.
+        positives: How many of them are labelled 1; None of forecasts.
+        known: Of forecasts, how many labels are known, steps counted each; else None.
         merged: How many values of the column it stands for.
         metrics: Every metric by model; those of ranking are None where the slice has one class.
     """
 
     value: str
     rows: int
-    positives: int
+    positives: int | None
     merged: int
     metrics: Mapping[str, Metrics]
+    known: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The slice as reports hold it, without what the task has not."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def slice_metrics(
@@ -41,8 +48,8 @@ def slice_metrics(
 
     Args:
         column: Values [N] of any type.
-        labels: int8 [N].
-        scores: Probabilities [N] by model.
+        labels: int8 [N], or of forecasts float [N, H].
+        scores: By model, shaped as the labels.
         smallest: Slices of fewer rows are merged into ``(other)``.
 
     Returns:
@@ -65,5 +72,9 @@ def _measured(name: str, parts: Sequence[npt.NDArray[np.integer]], labels: Label
     rows = np.concatenate(parts)
     truth = labels[rows]
     metrics = {model: measure(truth, values[rows]) for model, values in scores.items()}
-    positives = int(np.count_nonzero(truth))
-    return Slice(value=name, rows=len(rows), positives=positives, merged=len(parts), metrics=metrics)
+    forecast = truth.ndim == 2
+    return Slice(
+        value=name, rows=len(rows), merged=len(parts), metrics=metrics,
+        positives=None if forecast else int(np.count_nonzero(truth)),
+        known=int(np.isfinite(truth).sum()) if forecast else None,
+    )  # fmt: skip

@@ -1,8 +1,11 @@
 """The verdict on a challenger: named conditions, each with its finding, and what follows from them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from mlops_platform.spec import LOWER_IS_BETTER, Forecast, Task
 
 CONDITIONS = {
     "numbers_are_finite": "Every metric of every model compared is a finite number.",
@@ -15,7 +18,36 @@ CONDITIONS = {
     "small_enough": "The exported program is within the declared size.",
     "fast_enough": "The median time to score one row is within the declared limit.",
 }
-"""What is asked of a challenger, by name, in the order in which it is asked."""
+"""What is asked of a binary classifier's challenger, by name, in the order in which it is asked."""
+
+_OF_FORECASTS = {
+    "scores_are_sound": "The challenger's forecasts are finite numbers and not the same for every row.",
+    "better_than_baseline": "The challenger beats the better of persistence and seasonal mean by the declared margin.",
+}
+
+
+def conditions_of(task: Task) -> dict[str, str]:
+    """What is asked of a challenger of a task: ``CONDITIONS``, or what a forecast has in place of some."""
+    if not isinstance(task, Forecast):
+        return CONDITIONS
+    return {name: _OF_FORECASTS.get(name, words) for name, words in CONDITIONS.items() if name != "calibrated"}
+
+
+def best_baseline(metrics: Mapping[str, Mapping[str, float | None] | None], task: Task, metric: str) -> str:
+    """Name of the baseline that is hardest to beat.
+
+    Args:
+        metrics: Of each model.
+        task: Whose baselines they are.
+        metric: The one that decides.
+    """
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+
+    def goodness(name: str) -> float:
+        value = (metrics[name] or {})[metric]
+        return -math.inf if value is None else sign * value
+
+    return max(task.baselines, key=goodness)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +55,7 @@ class Condition:
     """One condition and its finding.
 
     Attributes:
-        name: One of ``CONDITIONS``.
+        name: One of ``conditions_of`` the task.
         passed: Whether it holds.
         reason: The finding in words and numbers.
         figures: The numbers behind it.
@@ -41,8 +73,9 @@ class Verdict:
 
     Attributes:
         metric: The metric that decided.
-        conditions: In the order of ``CONDITIONS``.
-        challenger, baseline, champion: The metric's values; champion None where none is live or none was comparable.
+        conditions: In the order of ``conditions_of`` the task.
+        challenger, baseline, champion: The metric's values, of the best baseline where there are several; champion
+            None where none is live or none was comparable.
         champion_is_challenger: Whether the judged checkpoint is the one now live, so that there is nothing to promote.
         against_baseline, against_champion: Paired difference with its bounds (``bootstrap.Difference``); None where
             there was nothing to compare.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_platform.resources.artifacts import Artifact
-from mlops_platform.spec import METRICS
+from mlops_platform.spec import metrics_in
 
 REPORT, PICTURE = "report.json", "quality.png"
 
@@ -20,8 +20,9 @@ def read_report(artifact: Artifact) -> dict[str, Any]:
 def metric_table(report: Mapping[str, Any]) -> str:
     """Markdown: a row for each metric, the live model's value beside that of its evaluation."""
     holdout = report["holdout"]
-    rows = [(name, report["live"][name], report["evaluation"][name]) for name in METRICS]
-    rows += [(name, report["extent"][name], holdout and holdout.get(name)) for name in ("rows", "positive_rate")]
+    rows = [(name, report["live"][name], report["evaluation"][name]) for name in metrics_in(report["live"])]
+    extent = [name for name in ("rows", "positive_rate", "known") if name in report["extent"]]
+    rows += [(name, report["extent"][name], holdout and holdout.get(name)) for name in extent]
     lines = ["| metric | labelled predictions | evaluation |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {_number(live)} | {_number(other)} |" for name, live, other in rows)])
 

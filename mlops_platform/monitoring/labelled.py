@@ -12,8 +12,8 @@ class Labelled:
     """One checkpoint's answers, an answer an example.
 
     Attributes:
-        rows: ``example_id``, ``event_timestamp``, ``score`` and ``label`` (Int8) of each whose label is known, by time
-            and id.
+        rows: ``example_id``, ``event_timestamp``, ``score`` and ``label`` (Int8; both arrays of Float32 of forecasts)
+            of each whose label is known, by time and id.
         answers: How many examples were answered, labelled or not.
         repeated: Rows of the log that are older answers to an example answered again.
     """
@@ -38,11 +38,13 @@ def labelled_answers(log: pl.LazyFrame, checkpoint: str, examples: pl.LazyFrame,
     columns = ("prediction_id", "example_id", "event_timestamp", "score", "answered_at")
     logged = log.filter(pl.col("checkpoint") == checkpoint).select(columns).collect()
     newest = logged.sort("answered_at", "prediction_id").unique("example_id", keep="last", maintain_order=True)
-    known = examples.select(
-        pl.col(identity).alias("example_id"), pl.col("label").cast(pl.Int8), "label_known_timestamp"
-    )
+    kind = examples.collect_schema()["label"]
+    forecast = isinstance(kind, pl.Array)
+    label = pl.col("label").cast(kind if forecast else pl.Int8)
+    known = examples.select(pl.col(identity).alias("example_id"), label, "label_known_timestamp")
     labels = _newest_labels(known.join(newest.lazy().select("example_id"), on="example_id", how="semi").collect())
-    rows = newest.select("example_id", "event_timestamp", "score").join(labels, on="example_id", how="inner")
+    score = pl.col("score").cast(kind) if forecast else pl.col("score")
+    rows = newest.select("example_id", "event_timestamp", score).join(labels, on="example_id", how="inner")
     return Labelled(rows=rows.sort("event_timestamp", "example_id"), answers=newest.height,
                     repeated=logged.height - newest.height)  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The picture of a monitoring report: the metric week by week beside what was expected, and calibration.
+"""The picture of a monitoring report: the metric week by week beside what was expected, and calibration or steps.
 
 Matplotlib is imported where it is used: it is slow to load, and only a new report draws. Equal reports give
 equal bytes.
@@ -21,7 +21,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     """Writes a PNG.
 
     Args:
-        report: Its ``quality``, ``weeks``, ``calibration``, ``model`` and ``version`` are drawn.
+        report: Its ``quality``, ``weeks``, ``calibration`` or ``steps``, ``model`` and ``version`` are drawn.
         path: Where to.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,7 +31,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     FigureCanvasAgg(figure)
     weeks, calibration = figure.subplots(1, 2, width_ratios=(3, 2))
     _weeks(weeks, report)
-    _calibration(calibration, report)
+    (_steps if "steps" in report else _calibration)(calibration, report)
     figure.suptitle(f"{report['model']} version {report['version']}, labelled predictions", fontsize=11)
     figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
 
@@ -63,3 +63,10 @@ def _calibration(axes: "Axes", report: Mapping[str, Any]) -> None:
     axes.plot(scores, rates, color=_LIVE, marker="o", markersize=4)
     axes.set(xlabel="Predicted probability (bins of equal rows)", ylabel="Observed positive rate", xlim=(0, top),
              ylim=(0, top))  # fmt: skip
+
+
+def _steps(axes: "Axes", report: Mapping[str, Any]) -> None:
+    known = [step for step in report["steps"] if step["mae"] is not None]
+    axes.plot([step["step"] for step in known], [step["mae"] for step in known], color=_LIVE, marker="o", markersize=4)
+    axes.set(xlabel="Step ahead", ylabel="Mean absolute error", ylim=(0, None))
+    axes.set_xticks(range(1, len(report["steps"]) + 1))

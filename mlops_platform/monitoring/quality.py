@@ -102,27 +102,27 @@ def judge(rows: pl.DataFrame, *, calendar: str, labelled: int, answers: int, exp
         labelled: How many predictions have a known label, judged or not.
         answers: How many predictions there are, labelled or not.
         expected: The metric in the evaluation of the same checkpoint.
-        metric: One of ``spec.METRICS``.
+        metric: One of the task's.
         asked: The declaration.
 
     Raises:
-        PlatformError: A score is no probability.
+        PlatformError: A score is no probability, or of a forecast no finite number.
     """
     labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()
-    _require_probabilities(scores)
-    positives, day = int(np.count_nonzero(labels)), calendar_days(rows, calendar)
+    _require_sound(scores)
+    one_sided, day = _one_sided(labels), calendar_days(rows, calendar)
     live, days = measure(labels, scores)[metric], day.n_unique()
     bounds = None
     if rows.height < asked.min_rows:
         against = f"fewer than the {asked.min_rows:,} that are needed"
     elif days < asked.min_days:
         against = f"of {_days(days)} only, and {asked.min_days} are needed"
-    elif positives in (0, rows.height):
-        against = f"and all of these labels are {1 if positives else 0}"
+    elif one_sided is not None:
+        against = f"and all of these labels are {one_sided}"
     elif expected is None:
         against = "and no evaluation of this checkpoint tells what to expect"
     elif live is None or (bounds := _bounds(labels, scores, day, metric, live, asked.confidence)) is None:
-        against = f"and {positives:,} of these labels are 1: too one-sided to tell how sure {metric} is"
+        against = f"and {_few(labels)}: too one-sided to tell how sure {metric} is"
     if bounds is None or live is None or expected is None:
         known = f"{labelled:,} of {answers:,} predictions have a known label"
         newest = f", {rows.height:,} of them in the newest {asked.window}" if rows.height < labelled else ""
@@ -180,12 +180,29 @@ def _bounds(labels: Labels, scores: Scores, day: pl.Series, metric: str, live: f
     return Bounds(lower=lower, upper=upper)
 
 
-def _require_probabilities(scores: Scores) -> None:
-    unsound = int(np.count_nonzero(~(np.isfinite(scores) & (scores >= 0) & (scores <= 1))))
+def _one_sided(labels: Labels) -> str | None:
+    """What all labels are, where they are all one thing, so that nothing can be told of the scores."""
+    if labels.ndim == 2:
+        return None if np.isfinite(labels).any() else "unknown at every step"
+    positives = int(np.count_nonzero(labels))
+    return None if 0 < positives < len(labels) else "1" if positives else "0"
+
+
+def _few(labels: Labels) -> str:
+    if labels.ndim == 2:
+        return f"{int(np.isfinite(labels).sum()):,} of their steps are known"
+    return f"{int(np.count_nonzero(labels)):,} of these labels are 1"
+
+
+def _require_sound(scores: Scores) -> None:
+    finite, forecast = np.isfinite(scores), scores.ndim == 2
+    check = "scores_are_finite" if forecast else "scores_are_probabilities"
+    unsound = int(np.count_nonzero(~(finite if forecast else finite & (scores >= 0) & (scores <= 1))))
     if unsound:
         raise PlatformError(
-            required="scores between 0 and 1 in the prediction log", found=f"{unsound} of {len(scores)} that are not",
-            remedy="see the check scores_are_probabilities of the predictions",
+            required=f"{'finite scores' if forecast else 'scores between 0 and 1'} in the prediction log",
+            found=f"{unsound} of {scores.size} that are not",
+            remedy=f"see the check {check} of the predictions",
         )  # fmt: skip
 
 
@@ -194,15 +211,18 @@ def by_week(rows: pl.DataFrame, metric: str, calendar: str) -> list[Mapping[str,
 
     Args:
         rows: ``event_timestamp``, ``score``, ``label``.
-        metric: One of ``spec.METRICS``.
+        metric: One of the task's.
         calendar: Time zone.
 
     Returns:
-        ``week``, ``rows``, ``positives`` and ``value``, None in a week in which the metric is not defined.
+        ``week``, ``rows``, ``positives`` (of forecasts ``known``, labels at all steps) and ``value``, None in a week in
+        which the metric is not defined.
     """
     week = calendar_days(rows, calendar).dt.truncate("1w")
     found: list[Mapping[str, Any]] = []
     for (monday,), part in rows.with_columns(week=week).sort("week").group_by("week", maintain_order=True):
-        value = measure(part["label"].to_numpy(), part["score"].to_numpy())[metric]
-        found.append({"week": f"{monday}", "rows": part.height, "positives": int(part["label"].sum()), "value": value})
+        labels = part["label"].to_numpy()
+        value = measure(labels, part["score"].to_numpy())[metric]
+        told = {"positives": int(labels.sum())} if labels.ndim == 1 else {"known": int(np.isfinite(labels).sum())}
+        found.append({"week": f"{monday}", "rows": part.height, **told, "value": value})
     return found

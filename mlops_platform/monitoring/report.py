@@ -17,8 +17,12 @@ from mlops_platform.monitoring.picture import draw
 from mlops_platform.monitoring.quality import by_week, calendar_days, judge, recent
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.source_code import resolve
-from mlops_platform.scoring.metrics import calibration_table, measure
-from mlops_platform.spec import METRICS, Model
+from mlops_platform.scoring.forecasts import by_step
+from mlops_platform.scoring.metrics import Labels, Scores, calibration_table, measure
+from mlops_platform.spec import Model, Task
+
+_TOLD = {1: ("log_loss", "calibration_error"), 2: ("mae", "rmse", "bias")}
+"""Metrics of the content, by the dimensions of the labels."""
 
 
 def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, raw: pl.LazyFrame) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, r
     metric, calendar, asked = model.gate.metric, model.examples.calendar, model.monitoring
     rows = recent(found.rows, asked.window)
     labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()
-    evaluated = _evaluated(live.evaluation)
+    evaluated = _evaluated(live.evaluation, model.task)
     quality = judge(rows, calendar=calendar, labelled=found.rows.height, answers=found.answers,
                     expected=evaluated[metric], metric=metric, asked=asked)  # fmt: skip
     report: dict[str, Any] = {
@@ -48,7 +52,7 @@ def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, r
         "live": measure(labels, scores),
         "evaluation": evaluated,
         "weeks": by_week(found.rows, metric, calendar),
-        "calibration": [asdict(row) for row in calibration_table(labels, scores)] if rows.height else [],
+        **_detail(labels, scores),
         "extent": _extent(rows, calendar),
         "holdout": _holdout(live.evaluation),
         "model": model.name,
@@ -60,8 +64,7 @@ def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, r
     return {
         **asdict(quality),
         **report["extent"],
-        "log_loss": report["live"]["log_loss"],
-        "calibration_error": report["live"]["calibration_error"],
+        **{name: report["live"][name] for name in _TOLD[labels.ndim]},
         "labelled": found.rows.height,
         "answers": found.answers,
         "repeated": found.repeated,
@@ -71,9 +74,16 @@ def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, r
     }
 
 
-def _evaluated(evaluation: Artifact | None) -> Mapping[str, float | None]:
+def _detail(labels: Labels, scores: Scores) -> dict[str, Any]:
+    """The calibration of probabilities, or the errors of forecasts by step."""
+    if labels.ndim == 2:
+        return {"steps": [asdict(step) for step in by_step(labels, scores)]}
+    return {"calibration": [asdict(row) for row in calibration_table(labels, scores)] if len(labels) else []}
+
+
+def _evaluated(evaluation: Artifact | None, task: Task) -> Mapping[str, float | None]:
     if evaluation is None:
-        return dict.fromkeys(METRICS)
+        return dict.fromkeys(task.metrics)
     metrics: Mapping[str, float | None] = evaluation.manifest.content["metrics"]["challenger"]
     return metrics
 
@@ -87,13 +97,18 @@ def _holdout(evaluation: Artifact | None) -> Mapping[str, Any] | None:
 
 def _extent(rows: pl.DataFrame, calendar: str) -> dict[str, Any]:
     extent: dict[str, Any] = {"rows": rows.height, "days": calendar_days(rows, calendar).n_unique()}
+    labels = rows["label"].to_numpy()
     if rows.is_empty():
-        return extent | {"positives": 0, "positive_rate": None, "mean_score": None, "since": None, "until": None}
-    times, labels = rows["event_timestamp"], rows["label"].to_numpy()
-    return extent | {
-        "positives": int(np.count_nonzero(labels)),
-        "positive_rate": float(labels.mean()),
-        "mean_score": float(rows["score"].cast(pl.Float64).to_numpy().mean()),
-        "since": times[0].isoformat(),
-        "until": times[-1].isoformat(),
-    }
+        nothing: dict[str, Any] = {"known": 0} if labels.ndim == 2 else {"positives": 0, "positive_rate": None}
+        return extent | nothing | {"mean_score": None, "since": None, "until": None}
+    times, known = rows["event_timestamp"], np.isfinite(labels)
+    told = {"positives": int(np.count_nonzero(labels)), "positive_rate": float(labels.mean())}
+    return (
+        extent
+        | ({"known": int(known.sum())} if labels.ndim == 2 else told)
+        | {
+            "mean_score": float(rows["score"].to_numpy().astype(np.float64).mean()),
+            "since": times[0].isoformat(),
+            "until": times[-1].isoformat(),
+        }
+    )

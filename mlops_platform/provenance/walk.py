@@ -1,7 +1,7 @@
 """``why``: the walk from one prediction back to model, dataset, feature rows, raw rows and files; asks no server."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -16,7 +16,7 @@ from mlops_platform.resources.history import DECISIONS, Move, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.source_code import resolve
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import Forecast, Model, Project, duration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +82,15 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
         starts=starts,
         example=example_rows(
             home, project.raw_table(model.examples.upcoming_source), upcoming, resolve(model.examples.upcoming),
-            model.examples.id, row["example_id"], row["event_timestamp"],
+            model.examples.id, row["example_id"], row["event_timestamp"], ahead=_ahead(model),
         ),
         features=_features(home, project, model, store, inputs, example),
         missing=[*_missing(project, model, checkpoint), *gone, *lost],
     )  # fmt: skip
+
+
+def _ahead(model: Model) -> timedelta:
+    return model.task.horizon * duration(model.task.step) if isinstance(model.task, Forecast) else timedelta(0)
 
 
 def _logged(home: Home, project: Project, prediction_id: str) -> tuple[Model, dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""The metrics of a binary classifier's probabilities, by scikit-learn where it has them.
+"""The metrics of a model's scores: those of a binary classifier, by scikit-learn where it has them.
 
-Everywhere here ``labels`` is an int8 array [N] of 0 and 1 and ``scores`` a float array [N] of probabilities. A metric
-that is not defined for its input is None, never a number that stands in for it.
+But for ``measure``, ``labels`` is everywhere here an int8 array [N] of 0 and 1 and ``scores`` a float array [N] of
+probabilities. A metric that is not defined for its input is None, never a number that stands in for it.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,9 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-Labels = npt.NDArray[np.int8]
+from mlops_platform.scoring import forecasts
+
+Labels = npt.NDArray[np.int8 | np.floating]
 Scores = npt.NDArray[np.floating]
 Metrics = Mapping[str, float | None]
 
@@ -37,12 +39,18 @@ class CalibrationBin:
 
 
 def measure(labels: Labels, scores: Scores) -> dict[str, float | None]:
-    """Every metric of ``spec.METRICS``.
+    """Every metric of the task that the labels are of.
+
+    Args:
+        labels: int8 [N], 0 and 1, of a binary classifier; float [N, H] of a forecast: see ``forecasts.measure``.
+        scores: Of the same shape.
 
     Returns:
-        Each metric by name; None for all where a score is not finite, for those of probabilities where a score lies
-        outside [0, 1], and for those of ranking where the labels have one class.
+        Each metric by name. Those of a binary classifier are None for all where a score is not finite, for those of
+        probabilities where a score lies outside [0, 1], and for those of ranking where the labels have one class.
     """
+    if labels.ndim == 2:
+        return forecasts.measure(labels, scores)
     scores = np.asarray(scores, dtype=np.float64)
     finite = len(scores) > 0 and bool(np.isfinite(scores).all())
     ranking = finite and 0 < np.count_nonzero(labels) < len(labels)

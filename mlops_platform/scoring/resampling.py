@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from mlops_platform.scoring import forecasts
 from mlops_platform.scoring.metrics import Labels, Scores, calibration_places, keep_inside
 
 Counts = npt.NDArray[np.float32]
@@ -24,14 +25,16 @@ def resampled_metric(metric: str, labels: Labels, scores: Scores) -> Resampled:
     """A metric of one model as a function of how often each row was drawn.
 
     Args:
-        metric: One of ``spec.METRICS``.
-        labels: int8 [N], 0 and 1.
-        scores: Probabilities [N].
+        metric: One of the task's.
+        labels: int8 [N], 0 and 1, or of a forecast float [N, H].
+        scores: Probabilities [N], or [N, H].
 
     Returns:
         Function of counts [B, N], float32, that gives the metric [B], float64; NaN where a draw has one class only
-        and the metric needs both.
+        and the metric needs both, or no known label.
     """
+    if labels.ndim == 2:
+        return forecasts.resampled(metric, labels, scores)
     truth = np.asarray(labels, dtype=np.float64)
     probability = np.asarray(scores, dtype=np.float64)
     if metric in ("roc_auc", "average_precision"):

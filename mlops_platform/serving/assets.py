@@ -14,7 +14,7 @@ from mlops_platform.resources.locks import exclusive
 from mlops_platform.resources.mlflow import tracked_content
 from mlops_platform.resources.source_code import closure
 from mlops_platform.resources.station import Made, Stations, table_schema
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import Forecast, Model, Project
 
 _WORK = (
     "mlops_platform.serving.batch:next_day",
@@ -61,7 +61,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             "registry": stations.input(f"{project.name}/feast/registry").manifest.digest,
             **{f"{kind}:{name}": manifest.digest for (kind, name), manifest in read.items()},
         }
-        config = {"examples": repr(model.examples), "service": model.feature_service}
+        config = {"examples": repr(model.examples), "service": model.feature_service, **model.task.recipe()}
         source = closure(*code)
         # Named by what decides its answers: a file that only went to quarantine gives the same batch, logged once.
         rows = {f"{kind}:{name}": manifest.delta.digest for (kind, name), manifest in read.items()}
@@ -122,7 +122,8 @@ def _answer(
         log_predictions(
             log, answers, model=model, version=version, checkpoint=champion["checkpoint"], batch=batch, run_id=run_id
         )
-    mean = answers["score"].mean()
+    forecast = isinstance(model.task, Forecast)
+    mean = (answers["score"].explode() if forecast else answers["score"]).mean()
     return {"rows": answers.height, "day": day.isoformat(), "version": version, "batch": batch, "mean_score": mean}
 
 
@@ -135,10 +136,13 @@ def _show(artifact: Artifact) -> dict[str, object]:
              **table_schema([(name, str(dtype), "") for name, dtype in answers.schema.items()])}  # fmt: skip
     if answers.is_empty():
         return shown
-    highest = answers.sort("score", descending=True).head(5)
+    forecast = isinstance(answers.schema["score"], pl.Array)
+    by = pl.col("score").arr.mean() if forecast else pl.col("score")
+    highest = answers.sort(by, descending=True).head(5).select("prediction_id", answers.columns[1], "score")
     lines = ["| prediction | example | score |", "|---|---|---|"]
-    lines += [
-        f"| {row[0]} | {row[1]} | {row[2]:.3f} |"
-        for row in highest.select("prediction_id", answers.columns[1], "score").rows()
-    ]
+    lines += [f"| {row[0]} | {row[1]} | {_told(row[2])} |" for row in highest.rows()]
     return {**shown, "mean_score": content["mean_score"], "highest_scores": dg.MetadataValue.md("\n".join(lines))}
+
+
+def _told(score: float | list[float]) -> str:
+    return ", ".join(f"{step:.1f}" for step in score) if isinstance(score, list) else f"{score:.3f}"

@@ -12,7 +12,7 @@ from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.feast import FeastDoor
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.scoring import Scorer
-from mlops_platform.spec import Model
+from mlops_platform.spec import Forecast, Model
 
 
 def next_day(model: Model, examples: pl.LazyFrame) -> date:
@@ -47,7 +47,7 @@ def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapp
         past: Raw rows of what has happened; a model of sequences goes through them before it answers.
 
     Returns:
-        ``prediction_id``, the examples' columns, the features, and ``score`` (Float32).
+        ``prediction_id``, the examples' columns, the features, and ``score`` (Float32; of a forecast an array of them).
     """
     frame = feast.with_features(model, examples, tables)
     scorer = Scorer.load(checkpoint)
@@ -55,7 +55,9 @@ def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapp
     if scorer.encoding.carried is not None:
         rows = resolve(model.examples.labelled)(past).select(examples.columns).collect()
         earlier = feast.with_features(model, rows, tables)
-    scores = pl.Series("score", scorer.score(frame, earlier), dtype=pl.Float32)
+    horizon = model.task.horizon if isinstance(model.task, Forecast) else None
+    number = pl.Array(pl.Float32, horizon) if horizon else pl.Float32
+    scores = pl.Series("score", scorer.score(frame, earlier), dtype=number)
     ids = [_prediction_id(batch, example) for example in examples[model.examples.id]]
     return frame.with_columns(scores).insert_column(0, pl.Series("prediction_id", ids, dtype=pl.String))
 
@@ -78,7 +80,8 @@ def log_predictions(log: DeltaDoor, answers: pl.DataFrame, *, model: Model, vers
         "prediction_id",
         pl.col(model.examples.id).alias("example_id"),
         "event_timestamp",
-        "score",
+        # Delta has lists and no arrays.
+        pl.col("score").cast(pl.List(pl.Float32)) if isinstance(model.task, Forecast) else "score",
         pl.lit(model.name).alias("model"),
         pl.lit(version).alias("version"),
         pl.lit(checkpoint).alias("checkpoint"),

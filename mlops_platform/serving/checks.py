@@ -5,14 +5,17 @@ from collections.abc import Iterable
 import dagster as dg
 
 from mlops_platform.resources.station import Stations
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import Forecast, Model, Project
 
 
 def predictions_checks(project: Project, model: Model) -> dg.AssetChecksDefinition:
     """One finite answer for each example, each in the log (blocking); there was something to answer."""
     key = dg.AssetKey([project.name, model.name, "predictions"])
+    forecast = isinstance(model.task, Forecast)
+    name, told = (("scores_are_finite", "every score is a finite number") if forecast
+                  else ("scores_are_probabilities", "every score is in [0, 1]"))  # fmt: skip
     specs = [
-        dg.AssetCheckSpec("scores_are_probabilities", asset=key, blocking=True, description="every score is in [0, 1]"),
+        dg.AssetCheckSpec(name, asset=key, blocking=True, description=told),
         dg.AssetCheckSpec("every_answer_is_logged", asset=key, blocking=True,
                           description="each prediction id is in the prediction log exactly once"),
         dg.AssetCheckSpec("there_is_something_to_answer", asset=key, description="the next day has examples"),
@@ -26,8 +29,9 @@ def predictions_checks(project: Project, model: Model) -> dg.AssetChecksDefiniti
 
         artifact = stations.input(f"{project.name}/{model.name}/predictions")
         answers = pl.read_parquet(artifact.file("predictions.parquet"))
-        sound = answers["score"].is_finite() & answers["score"].is_between(0, 1)
-        yield dg.AssetCheckResult(check_name="scores_are_probabilities", asset_key=key, passed=bool(sound.all()),
+        scores = answers["score"].explode() if forecast else answers["score"]
+        sound = scores.is_finite() & (scores.is_between(0, 1) | forecast)
+        yield dg.AssetCheckResult(check_name=name, asset_key=key, passed=bool(sound.all()),
                                   metadata={"rows": answers.height, "unsound": int((~sound).sum())})  # fmt: skip
         log = DeltaDoor(stations.home.prediction_log(project.name, model.name)).scan()
         ids = (

@@ -13,7 +13,7 @@ from mlops_platform.spec.network import Network, Sequence
 from mlops_platform.spec.project import Project
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.tables import DTYPES, Column, FeatureTable, RawTable, columns
-from mlops_platform.spec.task import LOWER_IS_BETTER, METRICS, Binary, Forecast, Task, task_of
+from mlops_platform.spec.task import LOWER_IS_BETTER, METRICS, Binary, Forecast, Task, metrics_in, task_of
 from mlops_platform.spec.tuning import Between, OneOf, Tuning, Whole
 
 __all__ = [
@@ -43,5 +43,6 @@ __all__ = [
     "Whole",
     "columns",
     "duration",
+    "metrics_in",
     "task_of",
 ]

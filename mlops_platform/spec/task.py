@@ -1,6 +1,6 @@
 """Declaration of what a model answers: whether something happens, or how much of something is to come."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -78,11 +78,17 @@ class Forecast:
         return {"horizon": self.horizon}
 
     def recipe(self) -> dict[str, Any]:
-        """The declaration as recipes hold it."""
-        return {"task": {"kind": "forecast", **asdict(self)}}
+        """The declaration as recipes hold it: JSON values, so that one that was read equals one that was made."""
+        lists = {name: list(getattr(self, name)) for name in ("persistence", "season")}
+        return {"task": {"kind": "forecast", **asdict(self), **lists}}
 
 
 Task = Binary | Forecast
+
+
+def metrics_in(found: Collection[str]) -> tuple[str, ...]:
+    """Those of the metrics there are, in the order in which they are shown."""
+    return tuple(name for name in (*Binary.metrics, *Forecast.metrics) if name in found)
 
 
 def task_of(recipe: Mapping[str, Any]) -> Task:

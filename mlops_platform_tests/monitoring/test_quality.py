@@ -213,3 +213,38 @@ def test_weeks_begin_on_monday_in_the_calendar_of_the_model() -> None:
     ]
     assert [week["rows"] for week in by_week(rows, "roc_auc", "UTC")] == [4]
     assert by_week(rows.clear(), "roc_auc", "UTC") == []
+
+
+def forecasts(days: int, error: float) -> pl.DataFrame:
+    """Labelled forecasts of two steps, of which the second is known half the time."""
+    random = np.random.default_rng(0)
+    day = np.repeat(np.arange(days), 24)
+    label = random.normal(size=(len(day), 2)) * 10
+    label[::2, 1] = np.nan
+    scores = np.nan_to_num(label) + error * random.normal(size=label.shape)
+    numbers = pl.Array(pl.Float32, 2)
+    frame = pl.DataFrame(
+        {
+            "event_timestamp": [T + timedelta(hours=hour) for hour in range(len(day))],
+            "score": pl.Series(scores, dtype=numbers),
+            "label": pl.Series(label, dtype=numbers),
+        }
+    )
+    return frame.with_columns(pl.col("event_timestamp").cast(pl.Datetime("us", "UTC")))
+
+
+@pytest.mark.parametrize(("error", "bad"), [(1.0, False), (3.0, True)])
+def test_a_forecast_is_bad_once_its_error_is_shown_to_have_grown(error: float, bad: bool) -> None:
+    found = judged(forecasts(20, error), expected=0.8, metric="mae", max_drop=0.5, min_rows=100)
+    assert found.bad is bad
+    assert "mae" in found.reason and found.lower is not None and found.upper is not None
+    assert by_week(forecasts(20, error), "mae", "UTC")[0]["known"] > 0
+
+
+def test_a_forecast_of_which_nothing_is_known_is_not_judged_and_one_that_is_no_number_is_refused() -> None:
+    rows = forecasts(20, 1.0)
+    unknown = rows.with_columns(label=pl.lit([None, None], dtype=pl.Array(pl.Float32, 2)))
+    assert "unknown at every step" in judged(unknown, expected=0.8, metric="mae", min_rows=10).reason
+    broken = rows.with_columns(score=pl.lit([1.0, float("nan")], dtype=pl.Array(pl.Float32, 2)))
+    with pytest.raises(PlatformError, match="scores_are_finite"):
+        judged(broken, expected=0.8, metric="mae")
