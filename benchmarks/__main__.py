@@ -12,6 +12,7 @@ from benchmarks.tables import machine, table
 NAMES = (
     "load",
     "quality",
+    "congestion",
     "stations",
     "landing",
     "noop",

@@ -17,3 +17,4 @@ flight_delay = FeatureService(
         aircraft_register[["built", "seats"]],
     ],
 )
+airport_congestion = FeatureService(name="airport_congestion", features=[origin_weather, origin_delays])

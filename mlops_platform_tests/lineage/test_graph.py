@@ -49,7 +49,11 @@ def test_keys_end_with_what_people_look_for() -> None:
     for key in graph():
         project, middle, last = key.split("/")
         assert project == "flights"
-        assert last in tables if middle in ("raw", "features") else middle in ("feast", "flight_delay")
+        assert (
+            last in tables
+            if middle in ("raw", "features")
+            else middle in ("feast", "flight_delay", "airport_congestion")
+        )
 
 
 def test_the_graph_has_no_external_or_partitioned_asset() -> None:
