@@ -12,6 +12,7 @@ import pytest
 
 from mlops_platform.errors import TrainingError
 from mlops_platform.manifest import digest_file
+from mlops_platform.resources.launchers import PROGRAM
 from mlops_platform.training.job import Device, Job
 from mlops_platform.training.record import Epoch, read_curves
 from mlops_platform_tests.training.tiny import CATEGORIES, NUMERIC, network, rows
@@ -133,6 +134,17 @@ def test_as_many_processes_as_devices_are_required(monkeypatch: pytest.MonkeyPat
     for name, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     assert launched(Device(devices=2, nodes=2)) == Rank(3, 4, 1, 2)
+
+
+@pytest.mark.soak
+def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
+    usual, compiled = job_in(tmp_path, "usual"), job_in(tmp_path, "compiled", compile=True)
+    for job in (usual, compiled):
+        told = job.write(job.output.with_suffix(".json"))
+        subprocess.run([sys.executable, "-m", PROGRAM, "--job", str(told)], cwd=_ROOT, check=True)
+    for mine, theirs in zip(curves(compiled), curves(usual), strict=True):
+        assert mine.validation_loss == pytest.approx(theirs.validation_loss, abs=1e-4)
+    assert set(digests(compiled)) == set(digests(usual))
 
 
 def test_a_compilation_without_a_compiler_is_refused() -> None:
