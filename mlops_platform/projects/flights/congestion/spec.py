@@ -9,6 +9,7 @@ from mlops_platform.spec import (
     Monitoring,
     Network,
     Retraining,
+    Sequence,
     Split,
     columns,
 )
@@ -46,10 +47,10 @@ AIRPORT_CONGESTION = Model(
     split=Split(holdout="1mo", validation="14d", embargo="1d"),
     network=Network(
         module="mlops_platform.projects.flights.congestion.module:CongestionNet",
-        epochs=10,
-        batch_size=256,
-        learning_rate=3e-3,
-        weight_decay=0.1,
+        epochs=5,
+        learning_rate=2e-3,
+        weight_decay=0.3,
+        sequence=Sequence(entity=("origin",), window=48),
     ),
     compute=Compute(threads=2),
     gate=Gate(
