@@ -11,8 +11,10 @@ that it was made from; data files go after the manifests that name their version
 lies in ``.trash``, and the next collection deletes it.
 """
 
+import contextlib
 import json
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,11 +24,12 @@ from pathlib import Path
 from mlops_platform.resources.artifacts import MANIFEST, alive
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.home import Home
-from mlops_platform.resources.locks import RUNS, at_rest
+from mlops_platform.resources.locks import RUNS, WRITER, at_rest, is_held
 from mlops_platform.resources.mlflow import MlflowDoor
 from mlops_platform.resources.reachability import Stored, dependents_first, mentioned, reachable, roots, stored
 
 RECIPE, CODE, PACKAGE, LEFTOVER, TABLE = "recipe", "code record", "model package", "leftover", "table data"
+SAVES = "saves"
 _TABLES = ("raw", "features")
 _NOT_KINDS = ("recipes", "code")
 
@@ -36,7 +39,8 @@ class Item:
     """One thing to remove.
 
     Attributes:
-        kind: Of the artifact, or ``recipe``, ``code record``, ``model package``, ``leftover``, ``table data``.
+        kind: Of the artifact, or ``recipe``, ``code record``, ``model package``, ``leftover``, ``table data``,
+            ``saves`` of a training.
         path: File or folder; the table, of table data.
         size: Bytes.
         files: Data files, of table data.
@@ -77,7 +81,7 @@ def find_garbage(home: Home, door: MlflowDoor, *, young: timedelta) -> Garbage:
     Args:
         home: Where.
         door: MLflow, any project's.
-        young: Age under which an artifact is kept in any case.
+        young: Age under which an artifact, and the saves of a training, are kept in any case.
     """
     artifacts = stored(home)
     start = roots(home, door, artifacts, young=young)
@@ -89,6 +93,7 @@ def find_garbage(home: Home, door: MlflowDoor, *, young: timedelta) -> Garbage:
         *(_item(artifacts[digest].manifest.kind, artifacts[digest].folder) for digest in gone),
         *(_item(PACKAGE, path) for path in _packages(home, start | kept)),
         *(_item(LEFTOVER, path) for path in _leftovers(home, start)),
+        *(_item(SAVES, path) for path in _saves(home, young)),
         *(_item(CODE, path) for path in _code(home, [artifacts[digest] for digest in kept], set(recipes))),
         *_table_data(home, [artifacts[digest] for digest in kept]),
     ]
@@ -102,7 +107,7 @@ def collect(home: Home, door: MlflowDoor, *, young: timedelta, wait: float) -> G
     Args:
         home: Where.
         door: MLflow, any project's.
-        young: Age under which an artifact is kept in any case.
+        young: Age under which an artifact, and the saves of a training, are kept in any case.
         wait: Seconds to wait for runs to end.
 
     Returns:
@@ -153,6 +158,25 @@ def _leftovers(home: Home, start: frozenset[str]) -> Iterator[Path]:
     yield from (path for trash in _trashes(home) for path in sorted(trash.glob("*")))
 
 
+def _saves(home: Home, young: timedelta) -> Iterator[Path]:
+    """Saves of trainings that did not end well, and that nobody went on with for so long, nor does now."""
+    since = time.time() - young.total_seconds()
+    for folder in sorted(home.trainings.glob("[!.]*")):
+        # Each attempt rewrites its note every second, also where its lock is not seen from here.
+        if not is_held(folder / WRITER) and _touched(folder) < since:
+            yield folder
+
+
+def _touched(folder: Path) -> float:
+    """When anything in a folder was last written, in seconds since 1970."""
+    newest = 0.0
+    for path in (folder, *folder.rglob("*")):
+        # A look without the lock may see files that a training is about to replace.
+        with contextlib.suppress(FileNotFoundError):
+            newest = max(newest, path.stat().st_mtime)
+    return newest
+
+
 def _abandoned(name: str, place: int) -> bool:
     """Whether the process whose id the name has at a place is dead."""
     pid = name.replace("-", ".").split(".")[place]
@@ -200,8 +224,8 @@ def _bin(home: Home, path: Path) -> None:
         path.rename(trash / uuid.uuid4().hex)
 
 
-def _trashes(home: Home) -> tuple[Path, Path]:
-    return home.artifacts / ".trash", home.mlflow / ".trash"
+def _trashes(home: Home) -> tuple[Path, ...]:
+    return home.artifacts / ".trash", home.mlflow / ".trash", home.trainings / ".trash"
 
 
 def _item(kind: str, path: Path) -> Item:

@@ -116,9 +116,14 @@ class Home:
         """Locks by which training programs hold devices."""
         return self.root / "leases"
 
+    @property
+    def trainings(self) -> Path:
+        """Folders of saves, of trainings that have not ended well."""
+        return self.root / "training"
+
     def saves(self, recipe: str) -> Path:
         """Folder in which the training of a recipe, by its key, is saved on the way."""
-        return self.root / "training" / recipe.removeprefix("sha256:")
+        return self.trainings / recipe.removeprefix("sha256:")
 
     def raw_table(self, project: str, table: str) -> Path:
         """Folder of a raw Delta table."""

@@ -11,6 +11,8 @@ from mlops_platform.resources.home import Home
 
 RUNS = "gc"
 """Held shared by every run, and alone by a garbage collection."""
+WRITER = "lock"
+"""File of a folder of saves that the training which writes there holds alone."""
 _TRY = 0.05
 
 
@@ -62,6 +64,18 @@ def at_rest(home: Home, name: str, wait: float) -> Iterator[None]:
                     ) from error
                 time.sleep(_TRY)
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds a lock file alone."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _file(home: Home, name: str) -> Path:

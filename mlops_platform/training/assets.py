@@ -25,6 +25,7 @@ from mlops_platform.spec.network import LATEST
 from mlops_platform.training.attempts import until_finished
 from mlops_platform.training.checks import red_check
 from mlops_platform.training.costs import GOODPUT, measured, metrics, table
+from mlops_platform.training.costs import picture as drawn
 from mlops_platform.training.halving import until_it_fits
 from mlops_platform.training.job import CONTEXT, TRAIN, VALIDATION, Device, Job, Start
 from mlops_platform.training.record import (
@@ -189,7 +190,8 @@ def _show(artifact: Artifact) -> dict[str, Any]:
 def _show_spent(figures: Mapping[str, Any]) -> dict[str, Any]:
     names = ("goodput_share", "stall_share", "attempts", "lost_steps", "device_seconds", "cost")
     told = {name: figures[name] for name in names if name in figures}
-    return {"where_time_went": dg.MetadataValue.md(table(figures)), **told, **figures["usage"]}
+    shown = f"{drawn(figures)}\n\n{table(figures)}"
+    return {"where_time_went": dg.MetadataValue.md(shown), **told, **figures["usage"]}
 
 
 def _show_start(manifest: Manifest, begun: WarmStart) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mlops_platform.errors import KilledError
+from mlops_platform.resources.artifacts import write_whole
 from mlops_platform.training.job import Job
 
 PARTS = ("startup", "data", "step", "checkpoint", "evaluation", "export", "other")
@@ -51,11 +52,7 @@ class Attempt:
 
     def write(self, saves: Path) -> None:
         """Puts the note into a folder of saves, whole or not at all."""
-        folder = saves / _NOTES
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{self.number:04d}"
-        draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        draft.replace(folder / f"{self.number:04d}.json")
+        write_whole(saves / _NOTES / f"{self.number:04d}.json", json.dumps(asdict(self)).encode(), replace=True)
 
 
 @dataclass(frozen=True, kw_only=True)

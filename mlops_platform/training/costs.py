@@ -1,5 +1,7 @@
 """What a training spent, as the manifest, Dagster and MLflow are told it."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +20,11 @@ _TOLD = {
     "other": "other",
     LOST: "work that was lost and done again",
 }
+
+_COLOURS = {
+    "startup": "tab:gray", "data": "tab:orange", "step": "tab:green", "checkpoint": "tab:purple",
+    "evaluation": "tab:blue", "export": "tab:cyan", "other": "lightgray", LOST: "tab:red",
+}  # fmt: skip
 
 
 def measured(finished: Mapping[str, Any], price: float | None) -> dict[str, Any]:
@@ -68,6 +75,24 @@ def metrics(figures: Mapping[str, Any]) -> dict[str, float]:
         **{f"usage.{name}": value for name, value in figures["usage"].items()},
         **{name: float(figures[name]) for name in names if name in figures},
     }
+
+
+def picture(figures: Mapping[str, Any]) -> str:
+    """Where the wall time went, as a Markdown image (PNG inside): one bar, divided in the parts."""
+    from matplotlib.figure import Figure
+
+    parts: Mapping[str, float] = figures[GOODPUT]
+    figure = Figure(figsize=(7, 1.4), layout="constrained")
+    axes, left = figure.subplots(), 0.0
+    for part in (*PARTS, LOST):
+        axes.barh(0, parts[part], left=left, color=_COLOURS[part], label=part)
+        left += parts[part]
+    axes.set(xlabel="wall seconds of all attempts", xlim=(0, left), yticks=[])
+    axes.legend(ncols=len(_COLOURS), loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize="small",
+                handlelength=1.0, columnspacing=1.0)  # fmt: skip
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return f"![where the time went](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
 def table(figures: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Exactly what nothing reaches is removed, whatever is killed on the way."""
 
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -17,7 +18,7 @@ from mlops_platform.manifest import Manifest, Produced, Recipe, TableRef
 from mlops_platform.resources import garbage
 from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
-from mlops_platform.resources.garbage import LEFTOVER, PACKAGE, TABLE, Garbage, collect, find_garbage
+from mlops_platform.resources.garbage import LEFTOVER, PACKAGE, SAVES, TABLE, Garbage, collect, find_garbage
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.locks import RUNS, at_rest, shared
 from mlops_platform.resources.mlflow import MlflowDoor
@@ -169,6 +170,27 @@ def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(home: Home
     kinds = swept(home).by_kind()
     assert kinds[LEFTOVER][0] == 4 and kinds[PACKAGE][0] == 1
     assert not any(path.exists() for path in gone) and all(path.exists() for path in stays)
+
+
+def test_saves_that_nobody_went_on_with_go_and_those_of_a_training_stay(home: Home) -> None:
+    old, late, held, noted = (home.saves(f"sha256:{name}") for name in ("old", "late", "held", "noted"))
+    for folder in (old, late, held, noted):
+        (folder / "attempts").mkdir(parents=True)
+        for name in ("lock", "attempts/0001.json"):
+            (folder / name).write_text(name)
+        for path in (folder / "lock", folder / "attempts" / "0001.json", folder / "attempts", folder):
+            os.utime(path, (0, 0) if folder != late else None)
+    os.utime(noted / "attempts" / "0001.json")
+    with (held / "lock").open("wb") as lock:
+        os.utime(held / "lock", (0, 0))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = swept(home)
+        assert [(item.kind, item.path) for item in found.items] == [(SAVES, old)] and found.items[0].size == 22
+        assert sorted(home.trainings.iterdir()) == sorted([late, held, noted])
+        swept(home, timedelta(0))
+        assert list(home.trainings.iterdir()) == [held]
+    swept(home)
+    assert list(home.trainings.iterdir()) == []
 
 
 class Killed(BaseException):

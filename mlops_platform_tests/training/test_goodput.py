@@ -99,7 +99,9 @@ def test_the_station_reports_where_its_time_went(checkpoint: Artifact, trained: 
     (event,) = trained.asset_materializations_for_node("shop__sells__checkpoint")
     assert {"where_time_went", "goodput_share", "stall_share", "device_seconds", "cpu_share"} <= set(event.metadata)
     assert "cost" not in event.metadata
-    assert str(event.metadata["where_time_went"].value).startswith("| wall time of all attempts |")
+    shown = str(event.metadata["where_time_went"].value)
+    assert shown.startswith("![where the time went](data:image/png;base64,iVBOR")
+    assert "\n| wall time of all attempts |" in shown
 
 
 def job(folder: Path) -> Job:

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mlops_platform.errors import OutOfMemoryError, SpecError
+from mlops_platform.errors import KilledError, OutOfMemoryError, SpecError
 from mlops_platform.spec import Sequence
 from mlops_platform.training.halving import until_it_fits
 from mlops_platform.training.job import Job
@@ -53,6 +53,22 @@ def test_halving_ends_where_it_is_not_declared_and_at_a_single_row(tmp_path: Pat
         until_it_fits(job, ran_out, said.append)
     assert len(said) == 6
     assert Job.read(replace(job, pieces=4).write(tmp_path / "job.json")).micro_batch == 16
+
+
+def test_who_goes_on_after_a_halving_begins_with_the_halves_whose_saves_are_there(tmp_path: Path) -> None:
+    job = usual(tmp_path, saves=tmp_path / "saves")
+    job, told = replace(job, network=replace(job.network, on_out_of_memory="halve")), list[int]()
+
+    def run(job: Job) -> Job:
+        told.append(job.micro_batch)
+        if job.micro_batch > 16:
+            return ran_out(job)
+        raise KilledError(required="the program to finish", found="it was killed", remedy="run it again")
+
+    for _ in range(2):
+        with pytest.raises(KilledError):
+            until_it_fits(job, run, lambda text: None)
+    assert told == [64, 32, 16, 16]
 
 
 # No batch statistics and no dropout: nothing but the order of the sums differs.

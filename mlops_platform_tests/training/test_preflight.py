@@ -141,3 +141,14 @@ def test_findings_survive_their_json() -> None:
 
     found = tuple(examine(subject(f"{UNSOUND}:Detached"), CHEAP))
     assert read_soundness(json.dumps(soundness_json(found)).encode()) == found
+
+
+def test_a_look_does_not_seed_a_gpu_that_is_used_only_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from mlops_platform.training.program.preflight import ALL, examine
+
+    seeds: list[int] = []
+    looked_at = subject("mlops_platform_tests.training.networks:Even")
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    assert all(finding.passed for finding in examine(looked_at, ALL)) and seeds == []

@@ -205,6 +205,20 @@ def test_a_training_that_is_asked_to_stop_saves_and_says_that_it_is_to_be_resume
     assert (sums.attempts, sums.lost_steps) == (2, 0)
 
 
+def test_a_training_that_is_stopped_again_in_the_same_validation_is_saved_already(
+    forked: Trainers, data: Path, tmp_path: Path, undisturbed: dict[str, str]
+) -> None:
+    whole = job(data, tmp_path, epochs=20)
+    path = str(whole.write(tmp_path / "job.json"))
+    for _ in range(2):
+        forked.start("stop_in_validation", path, log=tmp_path / "log")
+        assert forked.ended() == RESUME_ME, (tmp_path / "log").read_text()
+        assert whole.saves is not None and saved(whole.saves) == ("step-000000019-epoch-00000",)
+    assert "could not be written" not in (tmp_path / "log").read_text()
+    forked.run("program", path, log=tmp_path / "log")
+    assert digests(tmp_path) == undisturbed
+
+
 def half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

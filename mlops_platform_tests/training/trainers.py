@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mlops_platform.manifest import digest_bytes
 from mlops_platform.training.attempts import saved
@@ -15,6 +16,7 @@ from mlops_platform.training.program.goodput import Ledger
 from mlops_platform.training.program.inputs import read_splits
 from mlops_platform.training.program.rank import Rank
 from mlops_platform.training.program.sequences import read_sequences
+from mlops_platform.training.program.stop import STOP
 
 
 def program(job: str) -> int:
@@ -47,6 +49,19 @@ def save_at_every_place(job: str) -> None:
     """Trains, writing a save wherever one can be written."""
     saver.Saver._due = lambda self: self._writing.join() is None  # type: ignore[method-assign]
     print(fitted(Job.read(Path(job))))
+
+
+def stop_in_validation(job: str) -> int:
+    """The training program, asked to stop as its first validation is at work; no save is taken before."""
+    saver.Saver._due = lambda self: False  # type: ignore[method-assign]
+    before = saver.Saver.on_validation_batch_end
+
+    def asked(self: saver.Saver, *given: Any) -> None:
+        STOP.asked = True
+        before(self, *given)
+
+    saver.Saver.on_validation_batch_end = asked  # type: ignore[method-assign]
+    return program(job)
 
 
 def go_on_from_each(job: str) -> None:

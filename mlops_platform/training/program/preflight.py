@@ -153,7 +153,7 @@ def weights_hold_everything(subject: Subject) -> ModuleFinding:
     network = copy.deepcopy(subject.network)
     _step(network, subject.rows, torch.optim.SGD(network.parameters(), lr=1e-3) if _trained(network) else None)
     saved = save({n: value.clone().contiguous() for n, value in network.state_dict().items()})
-    torch.manual_seed(1)
+    _seed(1)
     other = subject.make()
     required = "state_dict to hold all that decides the answers"
     remedy = "register it: nn.Parameter, or register_buffer for what is not trained"
@@ -198,7 +198,7 @@ def one_batch_can_be_learnt(subject: Subject) -> ModuleFinding:
     rates = dict.fromkeys((subject.learning_rate, 1e-2, 5e-2))
     told = []
     for rate in rates:
-        torch.manual_seed(0)
+        _seed(0)
         first, lowest, steps = _overfitted(subject.make(), rows, rate)
         told.append(f"{first:.3g} to {lowest:.3g} in {steps} steps at learning rate {rate:g}")
         if lowest < first / 2:
@@ -227,11 +227,16 @@ def _aside() -> Iterator[None]:
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(0)
+            _seed(0)
             yield
     finally:
         random.setstate(python)
         np.random.set_state(numbers)
+
+
+def _seed(seed: int) -> None:
+    # torch.manual_seed would also seed a GPU that nothing has used yet, as it is used first: after all this.
+    torch.default_generator.manual_seed(seed)
 
 
 def _trained(network: nn.Module) -> dict[str, nn.Parameter]:

@@ -11,7 +11,7 @@ import torch
 from mlops_platform.errors import TrainingError
 from mlops_platform.manifest import digest_file, digest_of
 from mlops_platform.spec.fields import duration
-from mlops_platform.training.attempts import save_name
+from mlops_platform.training.attempts import reached, save_name
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.goodput import Ledger
 from mlops_platform.training.program.pulse import PULSE
@@ -106,6 +106,24 @@ class Saver(lightning.Callback):
             self._say(f"resumed at step {self.resumed.step} of {self._steps} from save {name} "
                       f"of attempt {self.resumed.attempt}")  # fmt: skip
 
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Sees that all processes go on from the same save, for each has looked for it on its own.
+
+        Raises:
+            TrainingError: They do not.
+        """
+        if trainer.world_size == 1:
+            return
+        own = (self.resumed.step, self.resumed.epoch, self.resumed.delivered) if self.resumed else (-1, -1, -1)
+        ends = torch.tensor([own, [-number for number in own]], device=trainer.strategy.root_device)
+        most, least = trainer.strategy.reduce(ends, reduce_op="max")
+        if not torch.equal(most, -least):
+            raise TrainingError(
+                required="one save from which all processes go on", remedy="run it again",
+                found=f"process {self._rank} at step {own[0]}, others between {-int(least[0])} and {int(most[0])} "
+                "(-1 is afresh)",
+            )  # fmt: skip
+
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Everything is restored but chance, which is last, since what came before may have asked for it."""
         if self._rank == 0 and self.resumed is not None and self.resumed.processes != trainer.world_size:
@@ -133,8 +151,10 @@ class Saver(lightning.Callback):
     ) -> None:  # fmt: skip
         """Saves, if it was asked to stop; of several processes some may validate fewer batches, so none is asked."""
         if trainer.world_size == 1 and STOP.asked:
-            self._save(trainer, int(trainer.num_training_batches), self._chances)
-            self._leave(trainer)
+            batches = int(trainer.num_training_batches)
+            if self._place != (trainer.current_epoch, batches):
+                self._save(trainer, batches, self._chances)
+            self._leave()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Saves, if it is time to: the validation may have been long."""
@@ -146,7 +166,7 @@ class Saver(lightning.Callback):
             self._save(trainer, 0)
         STOP.gentle = False
         if STOP.asked:
-            self._leave(trainer)
+            self._leave()
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
@@ -170,7 +190,7 @@ class Saver(lightning.Callback):
         if (due or stop) and self._place != (trainer.current_epoch, delivered):
             self._save(trainer, delivered)
         if stop:
-            self._leave(trainer)
+            self._leave()
 
     def _due(self) -> bool:
         if self._writing.busy:
@@ -235,8 +255,9 @@ class Saver(lightning.Callback):
             )  # fmt: skip
         return state
 
-    def _leave(self, trainer: lightning.Trainer) -> None:
+    def _leave(self) -> None:
         STOP.gentle = False
         PULSE.phase("its last save")
         self.finish()
-        raise StoppedError(trainer.global_step)
+        # Of several saves the last one may not have been written.
+        raise StoppedError(reached(self._saves.folder))

@@ -25,6 +25,7 @@ import torch
 from mlops_platform.errors import CorruptArtifactError, TrainingError
 from mlops_platform.manifest import digest_file, short
 from mlops_platform.resources.artifacts import sync
+from mlops_platform.resources.locks import WRITER
 from mlops_platform.training.attempts import save_name, saved
 from mlops_platform.training.program.shards import file_of, whole
 
@@ -88,7 +89,7 @@ class Saves:
         Raises:
             TrainingError: Another process holds the folder.
         """
-        self._lock = (self.folder / "lock").open("wb")
+        self._lock = (self.folder / WRITER).open("wb")
         until = time.monotonic() + _LOCK_SECONDS
         while not _locked(self._lock):
             if time.monotonic() > until:
@@ -200,12 +201,15 @@ def written(path: Path, state: Any) -> str:
 
 
 def _read(path: Path, digest: str | None) -> dict[str, Any]:
-    found = digest_file(path) if path.is_file() else "no such file"
+    try:
+        found = digest_file(path)
+    except FileNotFoundError:
+        found = "no such file"
     if found != digest:
         raise _damaged(f"{path.name} of digest {digest}", found)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
+    except (OSError, pickle.UnpicklingError, RuntimeError) as error:
         raise _damaged(f"tensors and plain values in {path.name}", str(error)) from error
     return state
 

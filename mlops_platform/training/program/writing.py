@@ -1,8 +1,8 @@
 """The thread that writes a save while the training goes on."""
 
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from mlops_platform.errors import TrainingError
 
@@ -12,14 +12,14 @@ class Writing:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._thread: threading.Thread | None = None
-        self._error: OSError | RuntimeError | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="saves")
+        self._written: Future[float] | None = None
         self._whole: list[float] = []
 
     @property
     def busy(self) -> bool:
         """Whether one is."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._written is not None and not self._written.done()
 
     @property
     def mean_seconds(self) -> float:
@@ -28,8 +28,7 @@ class Writing:
 
     def start(self, *work: Callable[[], object]) -> None:
         """Does it in a thread; the one before must be over."""
-        self._thread = threading.Thread(target=self._work, args=work, name="saves")
-        self._thread.start()
+        self._written = self._thread.submit(_timed, work)
 
     def join(self) -> None:
         """Waits until none is.
@@ -37,23 +36,22 @@ class Writing:
         Raises:
             TrainingError: None could ever be written.
         """
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        error, self._error = self._error, None
-        if error is None:
+        written, self._written = self._written, None
+        if written is None:
             return
-        if not self._whole:
-            raise TrainingError(required="a folder that takes the training's saves", found=f"{error}",
-                                remedy="make room on its disk, or let this account write there") from error  # fmt: skip
-        self._say(f"a save could not be written and is left out: {error}")
-
-    def _work(self, *work: Callable[[], object]) -> None:
-        begun = time.perf_counter()
         try:
-            for each in work:
-                each()
+            self._whole.append(written.result())
         except (OSError, RuntimeError) as error:
-            self._error = error
-            return
-        self._whole.append(time.perf_counter() - begun)
+            if not self._whole:
+                raise TrainingError(
+                    required="a folder that takes the training's saves", found=f"{error}",
+                    remedy="make room on its disk, or let this account write there",
+                ) from error  # fmt: skip
+            self._say(f"a save could not be written and is left out: {error}")
+
+
+def _timed(work: tuple[Callable[[], object], ...]) -> float:
+    begun = time.perf_counter()
+    for each in work:
+        each()
+    return time.perf_counter() - begun
