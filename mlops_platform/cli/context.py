@@ -72,8 +72,10 @@ def project() -> Project:
     Raises:
         PlatformError: It names no module, or nothing in it, or something that is no project.
     """
-    reference = os.environ.get("MLOPS_PROJECT", DEFAULT_PROJECT)
+    reference = os.environ.get("MLOPS_PROJECT") or DEFAULT_PROJECT
     module, _, name = reference.partition(":")
+    if not module or not name:
+        raise _no_project(reference, "no package.module:NAME")
     try:
         found = resolve(reference)
     except (ModuleNotFoundError, AttributeError) as error:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The console logger would print every event; they are all in the instance's event log.
 _NO_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _LOUD_METADATA = 120
+_STOPPED = "stopped as asked; the same command goes on from there"
 CHECKPOINT = "checkpoint"
 
 
@@ -205,7 +206,9 @@ def _failures(events: Iterable[Any]) -> Iterable[Failure]:
         error = event.step_failure_data.error
         while error is not None and error.cause is not None:
             error = error.cause
-        if error is None or error.cls_name != "DagsterAssetCheckFailedError":
+        if error is not None and error.cls_name == "DagsterExecutionInterruptedError":
+            yield Failure(step=event.step_key.replace("__", "/"), message=_STOPPED)
+        elif error is None or error.cls_name != "DagsterAssetCheckFailedError":
             said = re.sub(r"^[\w.]+: ", "", error.message.strip(), count=1) if error else "no error was recorded"
             name = "" if error is None or said.startswith("Required:") else f"{error.cls_name}: "
             yield Failure(step=event.step_key.replace("__", "/"), message=name + said)

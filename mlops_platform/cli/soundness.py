@@ -5,6 +5,7 @@ from dataclasses import asdict
 from rich.text import Text
 
 from mlops_platform.cli.context import EXIT_FAILED, console, emit
+from mlops_platform.manifest import short
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import Project
@@ -27,7 +28,7 @@ def show_soundness(project: Project, home: Home, name: str, *, as_json: bool) ->
 
     found = examined(project, model, train=dataset.file(TRAIN) if dataset else None)
     failed = [finding for finding in found if not finding.passed]
-    asked = f"the first rows of dataset {dataset.manifest.digest[:19]}" if dataset else "made-up rows"
+    asked = f"the first rows of dataset {short(dataset.manifest.digest)}" if dataset else "made-up rows"
     if as_json:
         emit({"module": model.network.module, "rows": asked, "findings": [asdict(finding) for finding in found]})
         return EXIT_FAILED if failed else 0

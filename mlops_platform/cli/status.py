@@ -21,6 +21,7 @@ from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import Project
 
+_MOST_REASONS = 4
 MARKS = {FRESH: "[green]fresh[/]", STALE: "[yellow]stale[/]", NEVER: "[dim]never made[/]"}
 
 
@@ -125,7 +126,9 @@ def _show_reasons(shown: Console, found: list[Standing]) -> None:
     shown.print()
     for each in stale:
         if not each.in_turn:
-            why = escape("; ".join(each.why))
+            rest = len(each.why) - _MOST_REASONS
+            more = (f"and {rest} more; --json has them all",) if rest > 0 else ()
+            why = escape("; ".join((*each.why[:_MOST_REASONS], *more)))
             shown.print(f"[yellow]stale[/] {station_name(each.station)}: {why}", soft_wrap=True)
     if in_turn := [station_name(each.station) for each in stale if each.in_turn]:
         shown.print(f"[yellow]stale[/] in turn: {', '.join(in_turn)}", soft_wrap=True)

@@ -54,9 +54,9 @@ def further_slot(context: dg.AssetExecutionContext, pool: str, wanted: Callable[
     granted = False
     try:
         while wanted() and not granted:
-            granted = storage.claim_concurrency_slot(pool, context.run_id, step).is_claimed
+            granted = storage.claim_concurrency_slot(pool, context.run.run_id, step).is_claimed
             if not granted:
                 time.sleep(_POLL_SECONDS)
         yield granted
     finally:
-        storage.free_concurrency_slot_for_step(context.run_id, step)
+        storage.free_concurrency_slot_for_step(context.run.run_id, step)

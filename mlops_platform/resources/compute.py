@@ -1,6 +1,7 @@
 """The door to compute: what a model trains on here, and the lease that keeps others off it meanwhile."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +165,9 @@ class ComputeResource(dg.ConfigurableResource):
         ) as held:  # fmt: skip
             indices = ",".join(held.indices)
             context.log.info(f"training on {compute.device_class}, {compute.accelerator} {indices}")
-            env = asked.env if on_cpu else {**asked.env, "CUDA_VISIBLE_DEVICES": indices}
+            # By themselves nvidia-smi counts along the bus, and CUDA from the fastest device on.
+            on_bus = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": indices}
+            env = asked.env if on_cpu else {**asked.env, **on_bus}
             with importing(*_COMES_NEXT):
                 return chosen.launch(context, dataclasses.replace(asked, env=env, hold=held.handles))
 
@@ -186,10 +189,13 @@ def _require_gpus(asked: Compute, there: Mapping[str, str], *, near: bool) -> No
     if asked.processes <= len(there):
         return
     nothing = "no NVIDIA device: neither nvidia-smi nor /proc/driver/nvidia shows one" if near else "no GPU"
+    if near and (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        nothing += f" that CUDA_VISIBLE_DEVICES={visible} lets through"
+    instead = "accelerator=cpu, for fewer devices" + (", or for auto" if asked.accelerator == "cuda" else "")
     raise PlatformError(
         required=f"{asked.processes} cuda device(s) for training, by launcher {asked.launcher}",
         found=", ".join(f"{index}: {name}" for index, name in there.items()) or nothing,
-        remedy="ask for accelerator=cpu, for auto, or for fewer devices; or run where the devices are",
+        remedy=f"ask for {instead}; or run where the devices are",
     )
 
 

@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 from mlops_platform.errors import PlatformError
 
@@ -25,13 +27,25 @@ _POLL_SECONDS = 0.2
 _NOTE_BYTES = 1024
 
 
+class _Gpu(NamedTuple):
+    model: str
+    uuid: str
+
+
 def gpus() -> dict[str, str]:
-    """Names of the NVIDIA devices by index, those that ``CUDA_VISIBLE_DEVICES`` hides left out."""
+    """Models of the NVIDIA devices by index on the bus, those that ``CUDA_VISIBLE_DEVICES`` hides left out."""
     found = _asked_driver_tool() or _asked_driver()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return found
-    return {index: found[index] for index in visible.split(",") if index in found}
+    named = found if visible is None else takewhile(bool, (_index(name.strip(), found) for name in visible.split(",")))
+    return {index: found[index].model for index in named}
+
+
+def _index(name: str, found: Mapping[str, _Gpu]) -> str:
+    """Of the device that CUDA means by an index or the beginning of a UUID; nothing for none, which ends its list."""
+    if name in found:
+        return name
+    alike = [index for index, gpu in found.items() if name.startswith("GPU-") and gpu.uuid.startswith(name)]
+    return alike[0] if len(alike) == 1 else ""
 
 
 def cpus() -> list[str]:
@@ -208,20 +222,21 @@ def _holders(folder: Path, kind: str, candidates: list[str]) -> str:
     return told or f"none of {len(candidates)}"
 
 
-def _asked_driver_tool() -> dict[str, str]:
+def _asked_driver_tool() -> dict[str, _Gpu]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return {}
-    command = [tool, "--query-gpu=index,name", "--format=csv,noheader"]
+    command = [tool, "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     lines = answer.stdout.splitlines() if answer.returncode == 0 else []
-    return {index.strip(): name.strip() for index, _, name in (line.partition(",") for line in lines if "," in line)}
+    told = [[word.strip() for word in line.split(",", 2)] for line in lines]
+    return {words[0]: _Gpu(words[2], words[1]) for words in told if len(words) == 3}
 
 
-def _asked_driver() -> dict[str, str]:
-    names = {}
+def _asked_driver() -> dict[str, _Gpu]:
+    found = {}
     for index, gpu in enumerate(sorted(_NVIDIA.iterdir()) if _NVIDIA.is_dir() else ()):
         lines = (gpu / "information").read_text(encoding="utf-8").splitlines()
-        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model")]
-        names[str(index)] = models[0] if models else "NVIDIA"
-    return names
+        told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        found[str(index)] = _Gpu(told.get("Model", "NVIDIA"), told.get("GPU UUID", ""))
+    return found

@@ -61,7 +61,9 @@ def test_a_mistake_is_three_lines_on_standard_error_and_exit_code_2(mlops: Calla
     assert "pump_repair" in ended.err
 
 
-@pytest.mark.parametrize("reference", ["nowhere.at_all:PROJECT", "mlops_platform.errors:PROJECT", "json:dumps", "json"])
+@pytest.mark.parametrize(
+    "reference", ["nowhere.at_all:PROJECT", "mlops_platform.errors:PROJECT", "json:dumps", "json", ":PROJECT"]
+)
 def test_a_project_that_is_none_is_a_mistake(
     mlops: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, reference: str
 ) -> None:

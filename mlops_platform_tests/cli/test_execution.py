@@ -12,10 +12,14 @@ from mlops_platform.errors import MissingArtifactError, PlatformError
 from mlops_platform.resources.home import Home
 from mlops_platform_tests.lineage.pumps.project import PROJECT
 
+_ABSENT = MissingArtifactError(required="a thing", found="nothing", remedy="make it")
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
-def _graph(*, fails: bool, severity: dg.AssetCheckSeverity | None, blocking: bool = False) -> Graph:
+def _graph(
+    *, fails: bool, severity: dg.AssetCheckSeverity | None, blocking: bool = False,
+    error: BaseException = _ABSENT,
+) -> Graph:  # fmt: skip
     """first -> second, and apart from them other, which may fail; a check on first may be red."""
     prefix = ["pumps", "x"]
     key = dg.AssetKey([*prefix, "first"])
@@ -29,7 +33,7 @@ def _graph(*, fails: bool, severity: dg.AssetCheckSeverity | None, blocking: boo
     @dg.asset(key=[*prefix, "other"])
     def other() -> None:
         if fails:
-            raise MissingArtifactError(required="a thing", found="nothing", remedy="make it")
+            raise error
 
     @dg.asset_check(asset=key, blocking=blocking)
     def sound() -> dg.AssetCheckResult:
@@ -44,6 +48,11 @@ def _graph(*, fails: bool, severity: dg.AssetCheckSeverity | None, blocking: boo
 
 def _run(home: Home, graph: Graph) -> Run:
     return graph.run(home, graph.select("*"), lambda progress: None)
+
+
+def test_what_ctrl_c_stops_is_told_as_that(home: Home) -> None:
+    run = _run(home, _graph(fails=True, severity=None, error=dg.DagsterExecutionInterruptedError()))
+    assert [failure.message for failure in run.failures] == ["stopped as asked; the same command goes on from there"]
 
 
 def test_a_failed_station_tells_the_users_error_and_exits_1(home: Home, capfd: pytest.CaptureFixture[str]) -> None:

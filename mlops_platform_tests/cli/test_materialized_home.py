@@ -53,7 +53,9 @@ def test_a_landed_file_makes_everything_after_it_stale(pumps_copy: Home) -> None
     assert found["pumps/raw/inspections"].state == FRESH
 
 
-def test_changed_code_and_software_are_named(made: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_code_and_software_are_named(
+    made: Home, mlops: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = memo.closure
 
     def changed(*references: str) -> SourceClosure:
@@ -65,6 +67,8 @@ def test_changed_code_and_software_are_named(made: Home, monkeypatch: pytest.Mon
     monkeypatch.setattr(memo, "closure", changed)
     found = {each.station: each for each in standings(PROJECT, made)}
     why = found["pumps/pump_repair/checkpoint"].why
+    (told,) = (line for line in mlops("status").out.splitlines() if line.startswith("stale pump_repair/checkpoint: "))
+    assert told.endswith(f"and {len(why) - 4} more; --json has them all") and told.count(";") == 5
     assert any(reason.startswith("code of ") for reason in why)
     assert any(reason.startswith("software torch: ") and reason.endswith("-> 99") for reason in why)
     assert found["pumps/pump_repair/dataset"].state == FRESH

@@ -27,7 +27,7 @@ def test_the_rows_of_its_dataset_are_asked_where_there_are_some(
 ) -> None:
     ended = mlops("--home", str(pumps_home), "check-module", "pump_repair", "--json")
     told = json.loads(ended.out)
-    assert ended.code == 0 and "first rows of dataset sha256:" in told["rows"]
+    assert ended.code == 0 and "first rows of dataset " in told["rows"]
     assert all(finding["passed"] for finding in told["findings"])
 
 

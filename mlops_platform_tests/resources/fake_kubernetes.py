@@ -31,11 +31,13 @@ class Fake:
         secrets: Values by secret and key.
         pods: Those that were made, by name; ``pod`` is what was asked for.
         never: Why pods do not start, as Kubernetes says it; None where they do.
+        away: How many questions to come are answered by 503.
     """
 
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pods: dict[str, "Pod"] = field(default_factory=dict)
     never: str | None = None
+    away: int = 0
 
 
 @dataclass
@@ -94,6 +96,9 @@ class _Api(BaseHTTPRequestHandler):
         self._send(201, made.answer())
 
     def do_GET(self) -> None:
+        if self.fake.away:
+            self.fake.away -= 1
+            return self._send(503, {"kind": "Status", "code": 503})
         path, _, query = self.path.partition("?")
         there = {name: pod for name, pod in self.fake.pods.items() if not (pod.deleted and _ended(pod))}
         if path.endswith("/log"):

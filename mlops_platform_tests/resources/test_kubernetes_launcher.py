@@ -136,6 +136,15 @@ def test_a_pod_is_run_heard_and_deleted(
     assert pod.pod["metadata"]["labels"]["mlops/model"] == "sells"
 
 
+def test_an_api_server_that_is_away_for_a_while_ends_no_training(
+    launcher: KubernetesLauncher, fake: Fake, tmp_path: Path
+) -> None:
+    fake.away = 3
+    assert [message["event"] for message in launched(launcher, tmp_path / "home" / "job", {})] == ["finished"]
+    (pod,) = fake.pods.values()
+    assert pod.deleted and fake.away == 0
+
+
 def test_a_cancelled_run_deletes_the_pod_and_waits_until_it_is_gone(
     launcher: KubernetesLauncher, fake: Fake, tmp_path: Path
 ) -> None:

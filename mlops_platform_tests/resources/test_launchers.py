@@ -144,6 +144,8 @@ KILLED = Ended(rank=1, code=-signal.SIGKILL, said={})
         (1, STOPPED, (KILLED,), KilledError, "rank 1: it was ended by SIGKILL"),
         (1, STOPPED, (Ended(rank=1, code=1, said=REFUSED),), TrainingError, "rank 1: no rows"),
         (-signal.SIGKILL, [], (), KilledError, "ended by SIGKILL"),
+        (143, [], (), KilledError, "ended by SIGTERM"),
+        (1, [], (Ended(rank=0, code=143, said={}), Ended(rank=1, code=1, said={})), KilledError, "rank 0: .*SIGTERM"),
         (1, FINISHED[:1], (KILLED,), KilledError, "rank 1: it was ended by SIGKILL"),
         (1, [], (Ended(rank=2, code=1, said={"found": "ValueError: x"}),), TrainingError, "rank 2: .*ValueError: x"),
     ],

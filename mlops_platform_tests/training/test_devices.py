@@ -122,7 +122,8 @@ def test_an_interrupted_wait_ends_the_program() -> None:
 
 def test_cuda_where_there_is_none_names_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(PlatformError, match="neither nvidia-smi nor /proc/driver/nvidia"):
+    said = "neither nvidia-smi nor /proc/driver/nvidia .*CUDA_VISIBLE_DEVICES= lets through"
+    with pytest.raises(PlatformError, match=said):
         ComputeResource(accelerator="cuda").resolve(Compute())
 
 
@@ -135,15 +136,17 @@ def test_auto_without_gpus_is_the_processor_and_overrides_win(monkeypatch: pytes
 
 def test_the_driver_tool_is_asked_for_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\nprintf '0, NVIDIA H100\\n1, NVIDIA H100\\n'\n")
+    tool.write_text("#!/bin/sh\nprintf '0, GPU-5a1, NVIDIA H100\\n1, GPU-5b2, NVIDIA H100\\n'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert devices.gpus() == {"0": "NVIDIA H100", "1": "NVIDIA H100"}
     got = ComputeResource(devices=2, launcher="torchrun").resolve(Compute(accelerator="auto"))
     assert got.software["device"] == "2 cuda NVIDIA H100"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert devices.gpus() == {"1": "NVIDIA H100"}
+    # As CUDA reads it: indices or the beginnings of UUIDs, and nothing after a name that is none.
+    for visible, indices in (("1", ["1"]), ("1, 0", ["1", "0"]), ("GPU-5b", ["1"]), ("0,-1,1", ["0"]), ("GPU-5", [])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert list(devices.gpus()) == indices, visible
 
 
 def _alive(pid: int) -> bool:

@@ -45,6 +45,26 @@ def test_before_the_first_step_the_phase_is_told_and_no_line_is_said(monkeypatch
     assert sent[-1]["reached"] == "its start" and said == []
 
 
+def test_a_phase_that_begins_while_a_beat_is_put_together_ends_no_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Between(Pulse):
+        """Whenever its place was read, the next phase begins at once."""
+
+        @property
+        def _now(self) -> Progress | None:
+            now, self._left = getattr(self, "_left", None), None
+            return now
+
+        @_now.setter
+        def _now(self, progress: Progress | None) -> None:
+            self._left = progress
+
+    pulse = Between()
+    pulse.step(AT)
+    assert pulse.reached == "epoch 2 of 8, step 120 of 460"
+    _, said = beats(pulse, monkeypatch, lambda: [(pulse.step(AT), time.sleep(0.03)) for _ in range(10)])
+    assert len(said) > 1
+
+
 def test_lightning_steps_move_the_pulse() -> None:
     pulse, trainer = Pulse(), SimpleNamespace(max_epochs=3, num_training_batches=5, world_size=2, current_epoch=1)
     steps, module, batch = Steps(pulse), torch.nn.Linear(1, 1), (torch.zeros(7, 1), torch.zeros(7))

@@ -13,12 +13,14 @@ import dagster as dg
 from mlops_platform.errors import KilledError, PlatformError, TrainingError
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.launchers import Launch
+from mlops_platform.resources.launchers.patience import patiently
 from mlops_platform.resources.launchers.pod import metadata, spec
-from mlops_platform.resources.launchers.settings import FILE, KubernetesSettings, settings_of
+from mlops_platform.resources.launchers.settings import KubernetesSettings, place, settings_of
 from mlops_platform.resources.launchers.shared import Shared
 
 _GONE_SECONDS = 60.0
 _NOT_FOUND = 404
+_TOO_MANY, _SERVERS_OWN = 429, 500
 _KILLED = 137
 _KILLS = {"OOMKilled", "Evicted", "NodeLost", "NodeShutdown", "Terminated", "Preempting", "Killed", "gone"}
 _NOBODY_MENDS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError"}
@@ -49,7 +51,7 @@ class KubernetesLauncher:
         self._require_settings(launch, home)
         with Shared(launch, f"mlops-{uuid.uuid4().hex}") as shared:
             pod = _Pod(self._settings, shared)
-            meta = metadata(self._settings, context.run_id, "/".join(context.asset_key.path))
+            meta = metadata(self._settings, context.run.run_id, "/".join(context.asset_key.path))
             with pod.gone_afterwards(launch.grace_seconds):
                 pod.run(context, launch, meta, spec(self._settings, launch, shared.folder, home))
             return shared.require_finished(pod.refuse)
@@ -58,7 +60,7 @@ class KubernetesLauncher:
         for name, what in (("image", "a container's image"), ("home_claim", "the claim that holds the home")):
             if not getattr(self._settings, name):
                 raise PlatformError(
-                    required=f"{name} under [kubernetes] of the home's {FILE}: {what}", found="nothing",
+                    required=f"{name} under [kubernetes] of {place()}: {what}", found="nothing",
                     remedy="write it there: docs/guides/clusters.md has an example",
                 )  # fmt: skip
         if launch.nodes > 1:
@@ -102,7 +104,8 @@ class _Pod:
     @contextlib.contextmanager
     def _follow(self, client: Any, namespace: str, name: str) -> Iterator[None]:
         """Looks after the pod each time the client would sleep, and sees how it ended, before it is deleted."""
-        self._core, self._place = client.core_api, (name, namespace)
+        self._core, self._place = _Patient(client.core_api), (name, namespace)
+        client.core_api = self._core
 
         def sleep(seconds: float) -> None:
             self._require_start()
@@ -127,7 +130,7 @@ class _Pod:
             raise TrainingError(
                 required=f"the training's pod to start within {self._settings.wait_seconds:g} s",
                 found=f"{reason}: {message}",
-                remedy=f"mend [kubernetes] of the home's {FILE}, or give the cluster such nodes",
+                remedy=f"mend [kubernetes] of {place()}, or give the cluster such nodes",
             )
 
     def refuse(self) -> None:
@@ -139,7 +142,7 @@ class _Pod:
         """
         reason, message = self._end
         killed = reason in _KILLS
-        remedy = f"raise memory ({self._settings.memory}) in {FILE}" if reason == "OOMKilled" else "run it again"
+        remedy = f"raise memory ({self._settings.memory}) in {place()}" if reason == "OOMKilled" else "run it again"
         raise (KilledError if killed else TrainingError)(
             required="the training's pod to run to its end", found=f"{reason}: {message}",
             remedy=remedy if killed else "mend what the pod says",
@@ -162,6 +165,23 @@ class _Pod:
             if error.status != _NOT_FOUND:
                 raise
             return None
+
+
+class _Patient:
+    """The API, asked again while it is away."""
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._core, name)
+        return lambda *arguments, **named: patiently(lambda: call(*arguments, **named), _is_away)
+
+
+def _is_away(error: Exception) -> bool:
+    if isinstance(error, _extra("kubernetes.client").ApiException):
+        return error.status in (None, 0, _TOO_MANY) or error.status >= _SERVERS_OWN
+    return isinstance(error, OSError | _extra("urllib3.exceptions").HTTPError)
 
 
 def _following(client: Any, follow: Callable[[Any, str, str], Any]) -> Any:

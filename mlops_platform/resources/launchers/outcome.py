@@ -7,6 +7,11 @@ from typing import Any
 
 from mlops_platform.errors import KilledError, OutOfMemoryError, SavedError, TrainingError
 
+_ASKS = (signal.SIGINT, signal.SIGTERM)
+_REMEDIES: dict[int, str] = {
+    signal.SIGKILL: "free memory or raise its limit, then run it again",
+    **dict.fromkeys(_ASKS, "run it again"),
+}
 RESUME_ME = 75
 """Exit code EX_TEMPFAIL: what was done is saved, the same job goes on from there."""
 
@@ -56,12 +61,18 @@ def require_finished(code: int, messages: Sequence[Mapping[str, Any]], ended: Se
         )  # fmt: skip
     if "required" in first.said:
         raise _refused(first.said, who)
-    how = f"it was ended by {signal.Signals(-first.code).name}" if first.code < 0 else f"exit code {first.code}"
+    number = _signal(first.code)
+    how = f"it was ended by {signal.Signals(number).name}" if number else f"exit code {first.code}"
     told = f", {first.said['found']}" if first.said else ""
-    killed = first.code == -signal.SIGKILL
-    remedy = "free memory or raise its limit, then run it again" if killed else "read its output above"
-    error = KilledError if first.code < 0 else TrainingError
+    remedy = _REMEDIES.get(number, "read its output above")
+    error = KilledError if number else TrainingError
     raise error(required="the training program to finish", found=f"{who}{how}{told}", remedy=remedy)
+
+
+def _signal(code: int) -> int:
+    """The signal that an exit code tells of; 0 for none."""
+    # What was asked to stop before it had anything to save says so as shells do.
+    return -code if code < 0 else code - 128 if code - 128 in _ASKS else 0
 
 
 def _refused(said: Mapping[str, Any], who: str = "") -> TrainingError:

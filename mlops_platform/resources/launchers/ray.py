@@ -9,13 +9,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_platform.errors import KilledError, PlatformError, TrainingError
 from mlops_platform.resources.launchers import Launch
-from mlops_platform.resources.launchers.settings import FILE, RaySettings, settings_of
+from mlops_platform.resources.launchers.patience import PATIENCE_SECONDS, patiently
+from mlops_platform.resources.launchers.settings import RaySettings, place, settings_of
 from mlops_platform.resources.launchers.shared import Shared
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
 DRIVER = "mlops_platform.training.program.ray_driver"
 REFUSED = "MLOPS-REFUSED "
-_PATIENCE_SECONDS = 120.0
 _POLL_SECONDS = 0.5
-_T = TypeVar("_T")
+# As many as Ray's interface tells; by itself it tells of a hundred.
+_MOST_NODES = 10_000
 
 
 class RayLauncher:
@@ -43,7 +44,7 @@ class RayLauncher:
         from ray.util.state import list_nodes
 
         found = {}
-        for node in list_nodes(address=jobs.get_address(), filters=[("state", "=", "ALIVE")]):
+        for node in list_nodes(address=jobs.get_address(), filters=[("state", "=", "ALIVE")], limit=_MOST_NODES):
             kinds = [name.partition(":")[2] for name in node.resources_total if name.startswith("accelerator_type:")]
             for number in range(int(node.resources_total.get("GPU", 0))):
                 found[f"{node.node_ip}:{number}"] = kinds[0] if kinds else "GPU"
@@ -56,7 +57,7 @@ class RayLauncher:
             PlatformError: The extra is not installed, no cluster is named, or it does not answer.
         """
         client = _extra("dagster_ray").PipesRayJobClient
-        jobs, name = self._jobs(), f"mlops-{context.run_id[:8]}-{uuid.uuid4().hex[:8]}"
+        jobs, name = self._jobs(), f"mlops-{context.run.run_id[:8]}-{uuid.uuid4().hex[:8]}"
         with Shared(launch, name) as shared, self._ended(jobs, name, launch):
             pipes = client(message_reader=shared.reader, poll_interval=_POLL_SECONDS)
             pipes.client = _Watched(jobs.client, shared.require_life)
@@ -76,7 +77,7 @@ class RayLauncher:
         if not address:
             raise PlatformError(
                 required="a Ray cluster to train on",
-                found=f"no RAY_ADDRESS, and no address under [ray] of the home's {FILE}",
+                found=f"no RAY_ADDRESS, and no address under [ray] of {place()}",
                 remedy="name the cluster's dashboard, as in RAY_ADDRESS=http://head:8265",
             )  # fmt: skip
         submission = _extra("ray.job_submission")
@@ -109,7 +110,7 @@ class RayLauncher:
         except BaseException:
             if jobs.exists(name):
                 jobs.stop_job(name)
-                deadline = time.monotonic() + _patience(launch) + _PATIENCE_SECONDS
+                deadline = time.monotonic() + _patience(launch) + PATIENCE_SECONDS
                 while not jobs.get_job_status(name).is_terminal() and time.monotonic() < deadline:
                     time.sleep(_POLL_SECONDS)
             raise
@@ -126,24 +127,34 @@ class Jobs:
         return self.client.get_address()
 
     def submit_job(self, **params: Any) -> str:
-        """Submits a job, once; see ``JobSubmissionClient``."""
-        return self.client.submit_job(**params)
+        """Submits a job, once; see ``JobSubmissionClient``.
+
+        Raises:
+            TrainingError: The cluster does not take it.
+        """
+        try:
+            return self.client.submit_job(**params)
+        except RuntimeError as error:
+            raise TrainingError(
+                required="a Ray cluster that takes the training's job", found=str(error)[-2000:],
+                remedy="see the cluster's own logs, in its dashboard",
+            ) from error  # fmt: skip
 
     def exists(self, name: str) -> bool:
         """Whether a job of that name was submitted."""
-        return any(job.submission_id == name for job in _patiently(self.client.list_jobs))
+        return any(job.submission_id == name for job in patiently(self.client.list_jobs, _is_away))
 
     def get_job_status(self, name: str) -> "JobStatus":
         """How far it is."""
-        return _patiently(lambda: self.client.get_job_status(name))
+        return patiently(lambda: self.client.get_job_status(name), _is_away)
 
     def get_job_info(self, name: str) -> "JobDetails":
         """Its record."""
-        return _patiently(lambda: self.client.get_job_info(name))
+        return patiently(lambda: self.client.get_job_info(name), _is_away)
 
     def stop_job(self, name: str) -> bool:
         """Asks it to stop; whether it was running."""
-        return _patiently(lambda: self.client.stop_job(name))
+        return patiently(lambda: self.client.stop_job(name), _is_away)
 
 
 class _Watched(Jobs):
@@ -163,16 +174,9 @@ def _patience(launch: Launch) -> int:
     return round(2 * launch.grace_seconds) + 10
 
 
-def _patiently(question: Callable[[], _T]) -> _T:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            return question()
-        except OSError:
-            # Of ``requests``, too: nobody there, or the connection broke.
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_POLL_SECONDS)
+def _is_away(error: Exception) -> bool:
+    """Whether nobody is there, the connection broke (``requests`` has errors of that kind), or the head starts anew."""
+    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "status code 5" in str(error))
 
 
 def _extra(module: str) -> Any:

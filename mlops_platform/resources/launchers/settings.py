@@ -95,6 +95,11 @@ class KubernetesSettings(_Settings):
 _SECTIONS: dict[str, type[_Settings]] = {"ray": RaySettings, "kubernetes": KubernetesSettings}
 
 
+def place(home: Home | None = None) -> Path:
+    """Where the file is, or would be; of the environment's home where none is given."""
+    return (home or Home.from_environment()).root / FILE
+
+
 def settings_of(kind: type[_Section], home: Home | None = None) -> _Section:
     """A section of ``clusters.toml``; all as usual where there is no such file or section.
 
@@ -105,7 +110,7 @@ def settings_of(kind: type[_Section], home: Home | None = None) -> _Section:
     Raises:
         PlatformError: The file is no TOML, or has a section, field or type that it should not have.
     """
-    path = (home or Home.from_environment()).root / FILE
+    path = place(home)
     written = _read(path) if path.is_file() else {}
     found: _Section = written.get(kind, kind())
     return found

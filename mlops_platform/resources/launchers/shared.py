@@ -94,8 +94,15 @@ class Shared:
         return self.messages
 
     def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        told = ""
         while not self._closed.wait(seconds):
-            work()
+            try:
+                work()
+            except OSError as error:
+                # A filesystem that is away for a moment. Where it stays away, the training there ends itself.
+                if str(error) != told:
+                    told = str(error)
+                    print(told, flush=True)
 
     def _beat(self) -> None:
         self._beats += 1

@@ -29,9 +29,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mlops_platform.training.program", description=__doc__)
     parser.add_argument("--job", type=Path, help="job file to do; else Dagster Pipes tells it")
     job, rank = parser.parse_args().job, Rank.here()
+    by_hand = rank.number > 0 or DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ
+    if by_hand and job is None:
+        parser.error("--job is needed, since Dagster Pipes tells of none")
     if rank.number > 0:
         return _work(job, rank, lambda text: None, lambda message: None)
-    if DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ:
+    if by_hand:
         return _work(job, rank, lambda text: print(text, flush=True), lambda message: None)
     with open_dagster_pipes() as pipes, PULSE.beating(pipes.report_custom_message, pipes.log.info):
         return _work(Path(pipes.get_extra("job")), rank, pipes.log.info, pipes.report_custom_message)

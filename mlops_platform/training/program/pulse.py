@@ -67,7 +67,9 @@ class Pulse:
     @property
     def reached(self) -> str:
         """Where it is, in words."""
-        return self._now.place if self._now is not None else self._phase
+        # Read once: the other thread may begin a phase in between.
+        now = self._now
+        return now.place if now is not None else self._phase
 
     @contextmanager
     def beating(self, send: Callable[[dict[str, Any]], None], say: Callable[[str], None]) -> Iterator[None]:
@@ -90,12 +92,12 @@ class Pulse:
         every = float(os.environ.get(EVERY, "5"))
         self._moved = self._begun = told = time.monotonic()
         while True:
-            now = time.monotonic()
+            now, progress = time.monotonic(), self._now
             send({"event": "heartbeat", "reached": self.reached, "still_seconds": round(now - self._moved, 3)})
             # A week of lines every ten seconds would be sixty thousand.
             due = min(max(_LINE_SECONDS, (now - self._begun) / 100), _MOST_LINE_SECONDS)
-            if self._now is not None and now - told >= due:
-                say(self._now.line())
+            if progress is not None and now - told >= due:
+                say(progress.line())
                 told = now
             if ended.wait(every):
                 return
