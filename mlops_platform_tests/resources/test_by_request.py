@@ -13,7 +13,8 @@ from mlops_platform.resources.by_request import further_slot
 
 def context(instance: dg.DagsterInstance) -> Any:
     """What is asked of an asset's context."""
-    return SimpleNamespace(instance=instance, run=SimpleNamespace(run_id=)"run", op_execution_context=SimpleNamespace(op_handle="tuning"))
+    run, op = SimpleNamespace(run_id="run"), SimpleNamespace(op_handle="tuning")
+    return SimpleNamespace(instance=instance, run=run, op_execution_context=op)
 
 
 def test_further_slots_are_bounded_by_the_pool_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
