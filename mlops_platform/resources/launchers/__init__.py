@@ -93,7 +93,7 @@ def launcher(name: str) -> Launcher:
     if name not in LAUNCHERS:
         raise TrainingError(
             required=f"a launcher named {name}", found=f"only {', '.join(sorted(LAUNCHERS))}",
-            remedy="declare one of those, or register yours in mlops_platform.resources.launchers.LAUNCHERS",
+            remedy="take one of those",
         )  # fmt: skip
     module, _, named = LAUNCHERS[name].partition(":")
     found: Launcher = getattr(importlib.import_module(module), named)()
