@@ -61,7 +61,9 @@ def _usage(attempts: Sequence[Attempt]) -> dict[str, float]:
     told = {"cpu_seconds": sums["cpu_seconds"], "cpu_share": sums["cpu_seconds"] / able if able else 0.0,
             "peak_memory_bytes": memory, **peaks}  # fmt: skip
     if sums.get("device_samples"):
-        told |= {"device_share": sums["device_busy"] / sums["device_samples"], "energy_joules": sums["energy_joules"]}
+        told["device_share"] = sums["device_busy"] / sums["device_samples"]
+    if "energy_joules" in sums:
+        told["energy_joules"] = sums["energy_joules"]
     return told
 
 

@@ -1,5 +1,6 @@
 """Where a training's wall time went: the parts, over all attempts, sum to the whole; what died with one is counted."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,3 +138,20 @@ def test_a_training_that_gets_no_further_is_given_up(tmp_path: Path) -> None:
         until_finished(run, job(tmp_path), lambda text: None)
     assert len(runs) == MOST_WITHOUT_PROGRESS
     assert notes(tmp_path) == ()
+
+
+def test_notes_go_on_after_one_that_could_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlops_platform.training.program import goodput
+
+    monkeypatch.setattr(goodput, "_NOTE_SECONDS", 0.01)
+    with goodput.Ledger(job(tmp_path)) as ledger:
+        folder, away = tmp_path / "attempts", tmp_path / "away"
+        folder.rename(away)
+        folder.touch()
+        time.sleep(0.2)
+        folder.unlink()
+        ledger.step = 5
+        until = time.monotonic() + 20
+        while not notes(tmp_path) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert notes(tmp_path)[-1].step == 5

@@ -1,5 +1,6 @@
 """Two processes learn what one process learns, however they share the network."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -178,6 +181,24 @@ def test_what_is_sharded_apart_is_called_apart() -> None:
 
     tied = Tied()
     assert sharded_modules(tied) == [tied.own]
+
+
+@pytest.mark.parametrize(("other", "agreed"), [(-1, True), (7, False)])
+def test_processes_that_would_go_on_from_different_saves_do_not_train(other: int, agreed: bool) -> None:
+    import torch
+
+    from mlops_platform.training.program.saver import Saver
+
+    def reduce(ends: torch.Tensor, reduce_op: str) -> torch.Tensor:
+        assert reduce_op == "max"
+        return torch.maximum(ends, torch.tensor([[other] * 3, [-other] * 3]))
+
+    saver = Saver.__new__(Saver)
+    saver._rank, saver.resumed = 1, None
+    strategy = SimpleNamespace(root_device="cpu", reduce=reduce)
+    asked: Any = SimpleNamespace(world_size=2, strategy=strategy)
+    with contextlib.nullcontext() if agreed else pytest.raises(TrainingError, match=r"between -1 and 7 \(-1 is afresh"):
+        saver.setup(asked, asked, "fit")
 
 
 @pytest.mark.parametrize("damage", ["none", "a byte", "gone"])

@@ -96,7 +96,9 @@ class Ledger:
     def _note_now_and_then(self) -> None:
         while not self._closed.wait(_NOTE_SECONDS):
             self._usage.sample()
-            self._write()
+            # A disk may be full for a while: the next note has all of this one, and the last one must be written.
+            with contextlib.suppress(OSError):
+                self._write()
 
     def _write(self) -> Attempt:
         with self._writing:

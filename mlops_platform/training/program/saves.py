@@ -167,11 +167,6 @@ class Saves:
         return save
 
 
-def remove(folder: Path) -> None:
-    """Removes a training's saves, all of them."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 class _Digested:
     """A file that is only appended to, digested on the way."""
 

@@ -17,9 +17,9 @@ class Usage:
     """Sums and peaks since the process began; the devices are those of this machine that the process may see.
 
     The figures: ``cpu_seconds`` and ``peak_memory_bytes`` of this process, ``threads`` it may use; on CUDA, where the
-    extra ``gpu`` is installed, ``device_samples``, ``device_busy`` (the sum of their shares of time with a kernel at
-    work, so that it divided by the samples is the mean), ``device_peak_bytes`` (the largest of any device) and
-    ``energy_joules``.
+    extra ``gpu`` is installed, ``device_peak_bytes`` (the largest of any device) and, as far as a device tells them,
+    ``device_samples``, ``device_busy`` (the sum of their shares of time with a kernel at work, so that it divided by
+    the samples is the mean) and ``energy_joules``.
     """
 
     def __init__(self, device: Device) -> None:
@@ -34,7 +34,8 @@ class Usage:
         self._nvml, self._handles = _devices() if device.accelerator == "cuda" else (None, ())
         self._lock = threading.Lock()
         self._samples, self._busy, self._peak = 0, 0.0, 0
-        self._watts, self._watched = 0.0, time.perf_counter()
+        self._joules: float | None = None
+        self._watched = time.perf_counter()
         self._began = [self._counted(handle) for handle in self._handles]
 
     def sample(self) -> None:
@@ -42,11 +43,14 @@ class Usage:
         now = time.perf_counter()
         with self._lock:
             for handle in self._handles:
-                self._samples += 1
-                self._busy += self._nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
+                rates = self._told("UtilizationRates", handle)
+                if rates is not None:
+                    self._samples += 1
+                    self._busy += rates.gpu / 100
                 self._peak = max(self._peak, int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used))
-                if self._counted(handle) is None:
-                    self._watts += self._nvml.nvmlDeviceGetPowerUsage(handle) / 1000 * (now - self._watched)
+                power = self._told("PowerUsage", handle) if self._counted(handle) is None else None
+                if power is not None:
+                    self._joules = (self._joules or 0.0) + power / 1000 * (now - self._watched)
             self._watched = now
 
     def figures(self) -> dict[str, float]:
@@ -60,14 +64,22 @@ class Usage:
             return told
         with self._lock:
             counted = [(self._counted(handle), began) for handle, began in zip(self._handles, self._began, strict=True)]
-            joules = sum((now - began) / 1000 for now, began in counted if now is not None and began is not None)
-            return {**told, "device_samples": self._samples, "device_busy": self._busy,
-                    "device_peak_bytes": self._peak, "energy_joules": joules + self._watts}  # fmt: skip
+            joules = [(now - began) / 1000 for now, began in counted if now is not None and began is not None]
+            busy = {"device_samples": self._samples, "device_busy": self._busy} if self._samples else {}
+            energy = (
+                {"energy_joules": sum(joules) + (self._joules or 0.0)} if joules or self._joules is not None else {}
+            )
+            return {**told, **busy, **energy, "device_peak_bytes": self._peak}
 
     def _counted(self, handle: Any) -> int | None:
         """Millijoules that a device counted since its driver was loaded; None of one that counts none."""
+        told = self._told("TotalEnergyConsumption", handle)
+        return None if told is None else int(told)
+
+    def _told(self, figure: str, handle: Any) -> Any:
+        """What NVIDIA's library tells of a device; None where it does not, as of a part of one (MIG)."""
         try:
-            return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+            return getattr(self._nvml, f"nvmlDeviceGet{figure}")(handle)
         except self._nvml.NVMLError_NotSupported:
             return None
 
