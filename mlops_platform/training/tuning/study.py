@@ -2,8 +2,8 @@
 
 Whoever opens a study is alone with it (the station holds a lock), so a trial that is still running in the database is
 one whose process died: it is failed there, and its values are asked for again before any new ones. The sampler is
-seeded by how many trials are done, not by how often it was started. So one trial at a time, a study that was killed
-and continued proposes what an undisturbed one would have proposed.
+seeded by how many trials are done or at work, not by how often it was started. So one trial at a time, a study that was
+killed and continued proposes what an undisturbed one would have proposed; and trials side by side differ.
 """
 
 import threading
@@ -85,20 +85,21 @@ class Study(AbstractContextManager["Study"]):
     @property
     def is_open(self) -> bool:
         """Whether there is a trial to begin."""
-        with self._lock:
-            begun = sum(
-                _counts(trial) or trial.state.name == "RUNNING" for trial in self._study.get_trials(deepcopy=False)
-            )
-            return begun < self._wanted and (self._until is None or time.monotonic() < self._until)
+        return self._begun() < self._wanted and (self._until is None or time.monotonic() < self._until)
 
     def ask(self) -> "optuna.Trial | None":
         """A trial to do, marked as running; None where there is none to begin."""
         with self._lock:
             if not self.is_open:
                 return None
-            done = sum(_counts(trial) for trial in self._study.get_trials(deepcopy=False))
-            self._study.sampler = _sampler(self._tuning, done)
+            self._study.sampler = _sampler(self._tuning, self._begun())
             return self._study.ask(self._space)
+
+    def _begun(self) -> int:
+        """How many trials are done or at work."""
+        with self._lock:
+            trials = self._study.get_trials(deepcopy=False)
+            return sum(_counts(trial) or trial.state.name == "RUNNING" for trial in trials)
 
     def known(self, trial: "optuna.Trial") -> dict[str, str] | None:
         """The result of a trial whose very values were tried before, and would come to the same; None where not."""
@@ -191,10 +192,10 @@ def _told(number: int, trial: "optuna.trial.FrozenTrial") -> Trial:
                  why=trial.user_attrs.get(_WHY))  # fmt: skip
 
 
-def _sampler(tuning: Tuning, done: int) -> "optuna.samplers.BaseSampler":
+def _sampler(tuning: Tuning, begun: int) -> "optuna.samplers.BaseSampler":
     import optuna
 
-    seed = tuning.seed * 1_000_003 + done
+    seed = tuning.seed * 1_000_003 + begun
     if tuning.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=tuning.startup_trials)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ def whole(folder: Path) -> tuple[Trial, ...]:
         while one(study) is not None:
             pass
         return study.trials()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_trials_that_are_asked_for_side_by_side_differ(tmp_path: Path, sampler: Any) -> None:
+    tuning = replace(TUNING, sampler=sampler)
+    with opened(tmp_path, tuning) as study:
+        asked = [study.ask() for _ in range(5)]
+        rates = {trial.params["learning_rate"] for trial in asked if trial is not None}
+        assert len(asked) == len(rates) == 5
 
 
 @pytest.fixture(scope="module")
