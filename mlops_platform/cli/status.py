@@ -22,6 +22,7 @@ from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import Project
 
 _MOST_REASONS = 4
+_ON_REQUEST = "[dim]when asked for[/]"
 MARKS = {FRESH: "[green]fresh[/]", STALE: "[yellow]stale[/]", NEVER: "[dim]never made[/]"}
 
 
@@ -108,9 +109,15 @@ def _table(found: list[Standing]) -> Table:
         made = when(each.manifest.produced.at) if each.manifest else ""
         counts = _count(content.get("rows")), _count(content.get("quarantined"), red=True)
         heading = f"[cyan]{each.room}[/]" if each.room != room else ""
-        table.add_row(heading, station_name(each.station), MARKS[each.state], digest, made, *counts)
+        state = _ON_REQUEST if each.state == NEVER and _is_tuning(each) else MARKS[each.state]
+        table.add_row(heading, station_name(each.station), state, digest, made, *counts)
         room = each.room
     return table
+
+
+def _is_tuning(found: Standing) -> bool:
+    """Whether a station waits for a person, so that nothing is missing while it was never made."""
+    return found.room == "training" and found.station.endswith(f"/{TUNING}")
 
 
 def _count(value: Any, *, red: bool = False) -> str:
@@ -120,8 +127,7 @@ def _count(value: Any, *, red: bool = False) -> str:
 
 
 def _show_reasons(shown: Console, found: list[Standing]) -> None:
-    asked = {each.station for each in found if each.room == "training" and each.station.endswith(f"/{TUNING}")}
-    never = [each for each in found if each.state == NEVER and each.station not in asked]
+    never = [each for each in found if each.state == NEVER and not _is_tuning(each)]
     stale = [each for each in found if each.state == STALE]
     shown.print()
     for each in stale:

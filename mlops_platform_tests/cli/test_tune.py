@@ -65,7 +65,10 @@ def test_from_tuning_to_an_explained_prediction(
     home = moved_home
     monkeypatch.setenv("MLOPS_PROJECT", REFERENCE)
     assert {each.station: each.state for each in standings(TUNABLE, home)}[STATION] == NEVER
-    assert "0 never made" in mlops("status").out or "Nothing is stale" in mlops("status").out
+    out = mlops("status").out
+    assert "0 never made" in out or "Nothing is stale" in out
+    (line,) = (line for line in out.splitlines() if "pump_repair/tuning " in line)
+    assert line.rstrip().endswith("when asked for")
 
     asked = mlops("tune", "pump_repair")
     assert asked.code == 0, asked.out + asked.err

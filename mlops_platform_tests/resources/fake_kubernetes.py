@@ -32,12 +32,14 @@ class Fake:
         pods: Those that were made, by name; ``pod`` is what was asked for.
         never: Why pods do not start, as Kubernetes says it; None where they do.
         away: How many questions to come are answered by 503.
+        refuses: Whether nobody may create a pod.
     """
 
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pods: dict[str, "Pod"] = field(default_factory=dict)
     never: str | None = None
     away: int = 0
+    refuses: bool = False
 
 
 @dataclass
@@ -91,6 +93,8 @@ class _Api(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         pod = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.fake.refuses:
+            return self._send(403, {"kind": "Status", "code": 403, "message": "pods is forbidden"})
         kubernetes_validate.validate({"apiVersion": "v1", "kind": "Pod", **pod}, VERSION, strict=True)
         self.fake.pods[pod["metadata"]["name"]] = made = _started(pod, self.fake)
         self._send(201, made.answer())

@@ -32,6 +32,7 @@ def test_without_a_file_all_is_as_usual(home: Home) -> None:
     [
         ("[ray]\nadress = 'x'", "ray.adress: Extra inputs are not permitted"),
         ("[kubernetes]\ngpus_per_node = 'many'", "kubernetes.gpus_per_node: Input should be a valid integer"),
+        ("[kubernetes]\nsecret_env = {TOKEN = 'hub'}", "kubernetes.secret_env.TOKEN: String should match"),
         ("[slurm]\n", "section or field slurm"),
         ("[ray", "Expected"),
     ],

@@ -145,6 +145,12 @@ def test_an_api_server_that_is_away_for_a_while_ends_no_training(
     assert pod.deleted and fake.away == 0
 
 
+def test_an_api_server_that_takes_no_pod_says_why(launcher: KubernetesLauncher, fake: Fake, tmp_path: Path) -> None:
+    fake.refuses = True
+    with pytest.raises(TrainingError, match=r"403 Forbidden(.|\n)*pods is forbidden(.|\n)*clusters.toml"):
+        launched(launcher, tmp_path / "home" / "job", {})
+
+
 def test_a_cancelled_run_deletes_the_pod_and_waits_until_it_is_gone(
     launcher: KubernetesLauncher, fake: Fake, tmp_path: Path
 ) -> None:

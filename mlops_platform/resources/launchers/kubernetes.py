@@ -94,8 +94,8 @@ class _Pod:
             message_reader=self._shared.reader, poll_interval=us.poll_seconds,
             kubeconfig_file=us.kubeconfig or None, kube_context=us.kube_context or None,
         )  # fmt: skip
-        # Its word for a container that failed, or a pod that is gone; ``refuse`` says which.
-        with contextlib.suppress(_extra("dagster_k8s.client").DagsterK8sError):
+        # The first is its word for a container that failed, or a pod that is gone; ``refuse`` says which.
+        with contextlib.suppress(_extra("dagster_k8s.client").DagsterK8sError), _told_of_refusals():
             client.run(
                 context=context.op_execution_context, extras={"job": str(launch.job)}, namespace=us.namespace or None,
                 base_pod_meta=meta, base_pod_spec=spec, pod_wait_timeout=0,
@@ -176,6 +176,18 @@ class _Patient:
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._core, name)
         return lambda *arguments, **named: patiently(lambda: call(*arguments, **named), _is_away)
+
+
+@contextlib.contextmanager
+def _told_of_refusals() -> Iterator[None]:
+    try:
+        yield
+    except _extra("kubernetes.client").ApiException as error:
+        raise TrainingError(
+            required="an API server that takes the training's pod, and tells of it",
+            found=f"{error.status} {error.reason}: {str(error.body or '')[:2000]}",
+            remedy=f"mend [kubernetes] of {place()}, or let this account create, read and delete pods there",
+        ) from error
 
 
 def _is_away(error: Exception) -> bool:

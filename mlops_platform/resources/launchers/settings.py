@@ -6,9 +6,9 @@ where Dagster runs, and the same for the UI, the sensors and the command line th
 
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.home import Home
@@ -77,7 +77,7 @@ class KubernetesSettings(_Settings):
     gpus_per_node: int = 1
     gpu_resource: str = "nvidia.com/gpu"
     secrets: list[str] = []
-    secret_env: dict[str, str] = {}
+    secret_env: dict[str, Annotated[str, Field(pattern="^[^/]+/[^/]+$")]] = {}
     env: dict[str, str] = {}
     node_selector: dict[str, str] = {}
     tolerations: list[dict[str, Any]] = []
