@@ -1,6 +1,8 @@
 """How a declaration meets the overrides and the machine, and what of it is recorded where."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -8,7 +10,8 @@ import pytest
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources import compute as room
 from mlops_platform.resources.compute import ComputeResource, ResolvedCompute
-from mlops_platform.resources.launchers import LAUNCHERS
+from mlops_platform.resources.devices import lease
+from mlops_platform.resources.launchers import LAUNCHERS, Launch
 from mlops_platform.spec import Compute
 
 FOUR = {str(index): "NVIDIA H100" for index in range(4)}
@@ -78,6 +81,31 @@ def test_each_field_is_resolved_and_only_what_is_not_usual_enters_the_recipe(
 def test_what_cannot_be_is_refused_with_what_was_found(override: dict, said: str, machine: None) -> None:
     with pytest.raises(PlatformError, match=f"(?s){said}"):
         ComputeResource(**override).resolve(Compute())
+
+
+class Recorder(Elsewhere):
+    """A launcher of this machine that only notes what it was asked for."""
+
+    near = True
+
+    def launch(self, context: dg.AssetExecutionContext, launch: Launch) -> tuple[Mapping[str, Any], ...]:
+        return (dict(launch.env),)
+
+
+def test_leased_gpus_are_named_as_the_bus_counts_them(
+    machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LAUNCHERS, "torchrun", f"{__name__}:Recorder")
+    resource = ComputeResource(accelerator="cuda", devices=2, launcher="torchrun")
+    found: list[Mapping[str, Any]] = []
+
+    @dg.asset(key=["shop", "sells", "checkpoint"])
+    def trained(context: dg.AssetExecutionContext) -> None:
+        with lease(tmp_path, "cuda", ["1"], 1, wait_seconds=0):
+            found.extend(resource.run(context, resource.resolve(Compute()), tmp_path / "job.json", tmp_path))
+
+    assert dg.materialize([trained]).success
+    assert (found[0]["CUDA_VISIBLE_DEVICES"], found[0]["CUDA_DEVICE_ORDER"]) == ("0,2", "PCI_BUS_ID")
 
 
 def test_a_declared_compilation_can_be_switched_off_for_a_run(machine: None) -> None:
