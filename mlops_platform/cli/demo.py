@@ -33,7 +33,7 @@ class Demo:
     """One showing of a project in a home.
 
     Attributes:
-        project: Whose first model is shown.
+        project: Whose models are shown; one prediction of the first is explained.
         home: Where.
     """
 
@@ -66,24 +66,24 @@ class Demo:
         show_end(shown, run, time.perf_counter() - begun, indent=_IN, log=str(self._log))
         return run
 
-    def evaluation(self) -> Manifest:
-        """The newest evaluation."""
+    def evaluation(self, model: Model) -> Manifest:
+        """The newest evaluation of a model."""
         from mlops_platform.resources.refs import Refs
 
-        return Refs(self.home).read(f"{self.project.name}/{self.model.name}/evaluation").manifest
+        return Refs(self.home).read(f"{self.project.name}/{model.name}/evaluation").manifest
 
-    def champion(self, shown: Console) -> None:
-        """Prints the live version's metrics beside its baseline's."""
-        live = PromotionHistory(self.home, self.project.name, self.model.name).live()
+    def champion(self, shown: Console, model: Model) -> None:
+        """Prints a model's live version's metrics beside its baselines'."""
+        live = PromotionHistory(self.home, self.project.name, model.name).live()
         if live is None:
-            self.heading(shown, f"no champion of {self.model.name} yet")
+            self.heading(shown, f"no champion of {model.name} yet")
             return
-        manifest = _evaluation_of(self.home, live.checkpoint, self.evaluation())
+        manifest = _evaluation_of(self.home, live.checkpoint, self.evaluation(model))
         dataset = ArtifactStore(self.home).open("dataset", manifest.recipe.inputs["dataset"]).manifest
         day = dataset.content["holdout_start"][:10]
-        self.heading(shown, f"{self.model.name} version {live.champion} is champion")
+        self.heading(shown, f"{model.name} version {live.champion} is champion")
         metrics = manifest.content["metrics"]
-        table = metrics_table({"champion": metrics["challenger"], **self._baselines(metrics)})
+        table = metrics_table({"champion": metrics["challenger"], **_baselines(model, metrics)})
         shown.print(f"{_IN}on the {manifest.content['rows']:,} examples from {day} on, of which it learned nothing:")
         _indented(shown, table)
 
@@ -97,9 +97,6 @@ class Demo:
         self.heading(shown, f"{count:,} predictions for the next day; why is the highest one {highest}?")
         return prediction
 
-    def _baselines(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        return {words: metrics[name] for name, words in self.model.task.baselines.items()}
-
     def why(self, shown: Console, prediction: str) -> None:
         """Prints the walk behind a prediction."""
         from mlops_platform.provenance.walk import why
@@ -107,15 +104,15 @@ class Demo:
         tree = why_tree(why(self.home, self.project, prediction), values=False)
         _indented(shown, tree)
 
-    def verdict(self, shown: Console, month: str, run: Run) -> None:
-        """Prints the newest decision with its numbers, whichever way it fell."""
-        move = PromotionHistory(self.home, self.project.name, self.model.name).newest_decision()
+    def verdict(self, shown: Console, model: Model, month: str, run: Run) -> None:
+        """Prints the newest decision about a model with its numbers, whichever way it fell."""
+        move = PromotionHistory(self.home, self.project.name, model.name).newest_decision()
         if move is None:
             return
-        metrics = self.evaluation().content["metrics"]
-        self.heading(shown, f"the verdict on the candidate, on {month}")
+        metrics = self.evaluation(model).content["metrics"]
+        self.heading(shown, f"the verdict on the candidate for {model.name}, on {month}")
         live = {"champion": metrics["champion"]} if metrics["champion"] else {}
-        columns = {"candidate": metrics["challenger"], **live, **self._baselines(metrics)}
+        columns = {"candidate": metrics["challenger"], **live, **_baselines(model, metrics)}
         _indented(shown, metrics_table(columns))
         promoted = move.action == "promote"
         said = f"version {move.version} is promoted" if promoted else f"version {move.champion} stays champion"
@@ -141,15 +138,21 @@ def run_demo(through: str, then: str) -> int:
     first = demo.month(shown, through)
     if first.failures or first.not_reached:
         return first.exit_code
-    demo.champion(shown)
+    for model in demo.project.models:
+        demo.champion(shown, model)
     prediction = demo.answer(shown)
     demo.why(shown, prediction)
     second = demo.month(shown, then, since=_next_month(through), only_made=True)
     if not second.failures:
-        demo.verdict(shown, then, second)
+        for model in demo.project.models:
+            demo.verdict(shown, model, then, second)
     _show_next(shown, prediction, demo.model.name)
     shown.print(f"\n{time.perf_counter() - begun:.0f} s in all", style="bold")
     return first.exit_code or second.exit_code
+
+
+def _baselines(model: Model, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {words: metrics[name] for name, words in model.task.baselines.items()}
 
 
 def _indented(shown: Console, what: RenderableType) -> None:
