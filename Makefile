@@ -21,7 +21,7 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $(STAMP)
 
-demo: setup ## run the main job on real flights (about a minute)
+demo: setup ## run the main job on real flights (about two minutes)
 	$(BIN)/mlops demo
 
 dev: setup ## Dagster UI with sensors and daemon, MLflow UI beside it
