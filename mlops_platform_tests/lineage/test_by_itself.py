@@ -114,9 +114,8 @@ def test_a_new_month_becomes_a_verdict(watched: Watched) -> None:
     landed = [run for run in new if tags(run)["dagster/sensor_name"] == "flights_landing"]
     trained = [run for run in new if run["jobName"] == TRAINING]
     assert len(landed) == len(trained) == 1, [(run["jobName"], tags(run)) for run in new]
-    assert sorted(run["jobName"] for run in new) == sorted([DATA, TRAINING, OTHER]), (
-        "no condition asks for what these runs have made"
-    )
+    asked = sorted(run["jobName"] for run in new if run["jobName"] != DATA)
+    assert asked == sorted([TRAINING, OTHER]), "no condition asks for what these runs have made"
 
     after = digests(watched.home.path)
     same = {station for station in after if after[station] == before.get(station)}
