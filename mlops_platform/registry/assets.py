@@ -113,7 +113,7 @@ def _tags(
 ) -> dict[str, str]:
     """Tags of a model version; those of Feast are named as its own MLflow integration names them."""
     produced = checkpoint.manifest.produced
-    spent = {f"mlops.{name}": str(produced.measured[name]) for name in _SPENT if name in produced.measured}
+    spent = {f"mlops.{name}": f"{produced.measured[name]:.6g}" for name in _SPENT if name in produced.measured}
     return {
         **spent,
         "mlops.dataset": checkpoint.manifest.recipe.inputs["dataset"],
