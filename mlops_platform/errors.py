@@ -64,5 +64,9 @@ class KilledError(TrainingError):
     """A training program that a signal ended, so that the same job may well succeed."""
 
 
+RESUME_ME = 75
+"""Exit code EX_TEMPFAIL of a program that was asked to stop: it is saved, and the same job goes on from there."""
+
+
 class SavedError(KilledError):
     """A training program that was asked to stop, and saved before it did: the same job goes on from there."""

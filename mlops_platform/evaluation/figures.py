@@ -63,31 +63,23 @@ def metric_table(metrics: Mapping[str, Mapping[str, float | None] | None]) -> st
 def slice_table(report: Mapping[str, Any]) -> str:
     """Markdown: a row for each slice, the challenger's metrics and the other models' AUC, or MAE of forecasts."""
     if "task" in report:
-        return _forecast_slices(report)
-    others = [model for model in ("baseline", "champion") if report["metrics"][model]]
+        others = [model for model, metrics in report["metrics"].items() if metrics and model != "challenger"]
+        columns, compared = {name: name for name in Forecast.metrics}, ("mae", "mae of")
+    else:
+        others = [model for model in ("baseline", "champion") if report["metrics"][model]]
+        columns, compared = _SHOWN, ("roc_auc", "AUC")
+    metric, of = compared
     rows = []
     for column, parts in report["slices"].items():
         for part in parts:
             metrics = part["metrics"]
             value = part["value"] if part["merged"] == 1 else f"{part['value']}, {part['merged']} values"
-            rows.append([column, value, f"{part['rows']:,}", f"{part['positives'] / part['rows']:.1%}",
-                         *(_number(metrics["challenger"][name]) for name in _SHOWN),
-                         *(_number(metrics[model]["roc_auc"]) for model in others)])  # fmt: skip
-    return _table(["slice", "value", "rows", "positive", *_SHOWN.values(), *(f"AUC {m}" for m in others)], rows)
-
-
-def _forecast_slices(report: Mapping[str, Any]) -> str:
-    others = [model for model, metrics in report["metrics"].items() if metrics and model != "challenger"]
-    rows = []
-    for column, parts in report["slices"].items():
-        for part in parts:
-            metrics = part["metrics"]
-            value = part["value"] if part["merged"] == 1 else f"{part['value']}, {part['merged']} values"
-            rows.append([column, value, f"{part['rows']:,}", f"{part['known']:,}",
-                         *(_number(metrics["challenger"][name]) for name in Forecast.metrics),
-                         *(_number(metrics[model]["mae"]) for model in others)])  # fmt: skip
-    heading = ["slice", "value", "rows", "known labels", *Forecast.metrics, *(f"mae of {m}" for m in others)]
-    return _table(heading, rows)
+            known = f"{part['known']:,}" if "task" in report else f"{part['positives'] / part['rows']:.1%}"
+            rows.append([column, value, f"{part['rows']:,}", known,
+                         *(_number(metrics["challenger"][name]) for name in columns),
+                         *(_number(metrics[model][metric]) for model in others)])  # fmt: skip
+    counted = "known labels" if "task" in report else "positive"
+    return _table(["slice", "value", "rows", counted, *columns.values(), *(f"{of} {m}" for m in others)], rows)
 
 
 def step_table(report: Mapping[str, Any]) -> str:

@@ -138,7 +138,7 @@ class Stations(dg.ConfigurableResource):
         track: Callable[[Artifact], Tracked] | None = None,
         redo: bool | str = False,
         outside: bool = False,
-        after: Callable[[], object] | None = None,
+        after: Callable[[Recipe], object] | None = None,
     ) -> dg.MaterializeResult:
         """Takes the artifact of this recipe, or makes it.
 
@@ -156,7 +156,7 @@ class Stations(dg.ConfigurableResource):
                 reason given as text.
             outside: Whether the work also changes something outside the store, so that an artifact found counts only if
                 it is the one this station made last.
-            after: Called as soon as the station stands for the artifact, made now or before.
+            after: Called with the recipe as soon as the station stands for its artifact, made now or before.
 
         Returns:
             The materialization, its data version the artifact's digest.
@@ -176,16 +176,14 @@ class Stations(dg.ConfigurableResource):
         refs.write(artifact.manifest, looked.recipe.key, station=station, hit=found is not None,
                    because=looked.because, run_id=context.run.run_id)  # fmt: skip
         if after is not None:
-            after()
+            after(looked.recipe)
         seconds = time.perf_counter() - begun
-        told = {name: _readable(value) for name, value in (show(artifact) if show else {}).items()}
-        metadata = {**told, **_metadata(artifact, found is not None, seconds)}
+        metadata = _metadata(artifact, show(artifact) if show else {}, found is not None, seconds)
         if track is not None:
             metadata["mlflow_run"] = dg.MetadataValue.url(self._tracked(context, artifact, track))
         whole = time.perf_counter() - begun
         _tell(Progress(station=station, seconds=whole, hit=found is not None, manifest=artifact.manifest))
-        version = dg.DataVersion(artifact.manifest.digest)
-        return dg.MaterializeResult(data_version=version, metadata=metadata)
+        return dg.MaterializeResult(data_version=dg.DataVersion(artifact.manifest.digest), metadata=metadata)
 
     def skip(self, context: dg.AssetExecutionContext, why: str) -> None:
         """Says that a station has nothing to make yet; its asset must allow that (``output_required=False``)."""
@@ -267,9 +265,10 @@ def _tell(progress: Progress) -> None:
         listener(progress)
 
 
-def _metadata(artifact: Artifact, hit: bool, seconds: float) -> dict[str, Any]:
+def _metadata(artifact: Artifact, told: Mapping[str, Any], hit: bool, seconds: float) -> dict[str, Any]:
     manifest = artifact.manifest
     shown: dict[str, Any] = {
+        **{name: _readable(value) for name, value in told.items()},
         "memo": "hit" if hit else "made",
         "seconds": round(seconds, 3),
         "digest": short(manifest.digest),

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_platform.manifest import Manifest, short
+from mlops_platform.manifest import Manifest, Recipe, short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.compute import ComputeResource, ResolvedCompute
 from mlops_platform.resources.history import PromotionHistory
@@ -80,13 +80,11 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             history = PromotionHistory(stations.home, project.name, model.name)
             inputs |= start_input(Refs(stations.home), history, recipe, source.manifest)
 
-        def key() -> str:
-            return recipe_of(station, code=code, config=config, inputs=inputs, software=software)[0].key
-
         def work(output: Path) -> Made:
             start = stations.store.open("checkpoint", inputs[ROLE]) if ROLE in inputs else None
             job = job_of(model, network, numeric, source, output, resolved, start)
-            job = replace(job, saves=stations.home.saves(key()), saving=model.saving, identity=key())
+            own = recipe_of(station, code=code, config=config, inputs=inputs, software=software)[0].key
+            job = replace(job, saves=stations.home.saves(own), saving=model.saving, identity=own)
             # Whoever asks: never two trainings of one model at a time.
             with exclusive(stations.home, f"{project.name}.{model.name}.training"):
                 finished = until_it_fits(
@@ -98,8 +96,8 @@ def checkpoint_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             told = {**finished, "compute": asdict(resolved)}
             return _made(output, told, resolved.price_per_device_hour, until)
 
-        def forget() -> None:
-            shutil.rmtree(stations.home.saves(key()), ignore_errors=True)
+        def forget(recipe: Recipe) -> None:
+            shutil.rmtree(stations.home.saves(recipe.key), ignore_errors=True)
 
         with red_check(context):
             return stations.make(context, kind="checkpoint", code=code, config=config, inputs=inputs,

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from mlops_platform.errors import RESUME_ME
 from mlops_platform.manifest import digest_file
 from mlops_platform.spec import Saving
 from mlops_platform.training.attempts import notes, reached, saved, spent
 from mlops_platform.training.job import Job
-from mlops_platform.training.program.stop import RESUME_ME
 from mlops_platform_tests.training import queues
 from mlops_platform_tests.training.forked import Trainers, trainers
 from mlops_platform_tests.training.tiny import CATEGORIES, NUMERIC, SPLITS, Shop, network, rows, shop

@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_platform.errors import KilledError, OutOfMemoryError, SavedError, TrainingError
+from mlops_platform.errors import RESUME_ME, KilledError, OutOfMemoryError, SavedError, TrainingError
 
 _ASKS = (signal.SIGINT, signal.SIGTERM)
 _REMEDIES: dict[int, str] = {
     signal.SIGKILL: "free memory or raise its limit, then run it again",
     **dict.fromkeys(_ASKS, "run it again"),
 }
-RESUME_ME = 75
-"""Exit code EX_TEMPFAIL: what was done is saved, the same job goes on from there."""
 
 
 @dataclass(frozen=True, kw_only=True)

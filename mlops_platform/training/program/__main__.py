@@ -13,12 +13,12 @@ from typing import Any
 
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
 
-from mlops_platform.errors import OutOfMemoryError, PlatformError
+from mlops_platform.errors import RESUME_ME, OutOfMemoryError, PlatformError
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.leash import follow_parent
 from mlops_platform.training.program.pulse import PULSE
 from mlops_platform.training.program.rank import Rank
-from mlops_platform.training.program.stop import RESUME_ME, STOP, StoppedError
+from mlops_platform.training.program.stop import STOP, StoppedError
 from mlops_platform.training.record import Epoch
 
 

@@ -10,11 +10,11 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
 from mlops_platform.errors import TrainingError
+from mlops_platform.training.attempts import saved
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.learner import Learner
 
 CHECK = "loss_is_finite"
-_SAVE = "step-*"
 
 
 class FiniteSaves(lightning.Callback):
@@ -55,7 +55,7 @@ def naming_the_save(job: Job) -> Iterator[None]:
     except TrainingError as error:
         if error.check != CHECK or job.saves is None:
             raise
-        newest = max((path.name for path in job.saves.glob(_SAVE)), default=None)
-        kept = f"save {newest} from before is kept" if newest else "no save was taken before"
+        names = saved(job.saves)
+        kept = f"save {names[0]} from before is kept" if names else "no save was taken before"
         raise TrainingError(required=error.required, found=f"{error.found}; {kept}", remedy=error.remedy,
                             check=CHECK) from error  # fmt: skip

@@ -16,7 +16,8 @@ from mlops_platform.training.program.network import ScoringProgram
 from mlops_platform.training.program.objective import objective_of
 from mlops_platform.training.record import Epoch
 
-_LOOK_EVERY = 50
+LOOK_EVERY = 50
+"""Steps between two looks at the loss."""
 
 
 class Learner(lightning.LightningModule):
@@ -81,7 +82,7 @@ class Learner(lightning.LightningModule):
         self._loss.add_(loss.detach().double() * len(label))
         self._seen += len(label)
         # A look waits for the device: every step would cost it its queue; a bad loss stays bad in the sum.
-        if index % _LOOK_EVERY == 0:
+        if index % LOOK_EVERY == 0:
             self._require_finite(float(self._loss), "training loss")
         return loss
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from mlops_platform.errors import TrainingError
-from mlops_platform.training.program.learner import Learner
+from mlops_platform.training.program.learner import LOOK_EVERY, Learner
 from mlops_platform.training.program.rank import Rank
 from mlops_platform.training.program.sequences import Window, known_rows
 from mlops_platform.training.program.stepping import answers, initial_state
@@ -21,7 +21,6 @@ from mlops_platform.training.program.stepping import answers, initial_state
 CLIP = 1.0
 """Largest norm of the gradients of a step."""
 
-_LOOK_EVERY = 50
 _STATE = "carried"
 _SCALED = "16-mixed"
 
@@ -80,7 +79,7 @@ class RecurrentLearner(Learner):
         if window.known:
             told, self._carried = self._through(window, self._carried)
             loss = self._loss_of(told, window)
-            if index % _LOOK_EVERY == 0:
+            if index % LOOK_EVERY == 0:
                 self._require_finite(float(self._loss), "training loss")
             self.manual_backward(loss)
         else:

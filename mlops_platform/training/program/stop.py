@@ -4,8 +4,7 @@ import signal
 import threading
 from types import FrameType
 
-RESUME_ME = 75
-"""Exit code EX_TEMPFAIL: what was done is saved; start the same job again and it goes on from there."""
+from mlops_platform.errors import RESUME_ME
 
 
 class StoppedError(Exception):
