@@ -27,10 +27,11 @@ demo: setup ## run the main job on real flights (about two minutes)
 dev: setup ## Dagster UI with sensors and daemon, MLflow UI beside it
 	$(BIN)/mlops dev
 
-system: ## what the browser test needs (Debian's Chromium), where it can be installed
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
-	  || echo "chromium is not here and cannot be installed without root: the browser test will be skipped"
+system: ## what some tests need and pip does not give (Debian's Chromium and Redis), where it can be installed
+	@for each in chromium:chromium redis-server:redis-server; do command -v $${each%%:*} >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $${each##*:} >/dev/null; } \
+	  || echo "$${each##*:} is not here and cannot be installed without root: its tests will be skipped"; done
 
 # Many tests wait for real processes: two workers share two cores well.
 WORKERS ?= 2

@@ -141,6 +141,10 @@ class Home:
         """Folder of a model's prediction log, a Delta table."""
         return self.root / "tables" / project / "predictions" / model
 
+    def journals(self, project: str, model: str) -> Path:
+        """Folder of the journals in which live answers wait for the prediction log."""
+        return self.root / "serving" / project / model / "journals"
+
     def relative(self, path: Path) -> str:
         """A path as manifests write it."""
         return path.relative_to(self.root).as_posix()

@@ -8,12 +8,13 @@ from mlops_platform.spec.fields import duration, require, require_name, require_
 from mlops_platform.spec.monitoring import Monitoring
 from mlops_platform.spec.network import LATEST, Network
 from mlops_platform.spec.retraining import Retraining
+from mlops_platform.spec.serving import Serving
 from mlops_platform.spec.tables import Column
 from mlops_platform.spec.task import Binary, Forecast, Task
 from mlops_platform.spec.tuning import Tuning
 
 _ON_ANY_NEW_ROW, _USUAL_COMPUTE, _USUAL_MONITORING = Retraining(), Compute(), Monitoring()
-_USUAL_SAVING, _BINARY = Saving(), Binary()
+_USUAL_SAVING, _USUAL_SERVING, _BINARY = Saving(), Serving(), Binary()
 _METRICS = (*Binary.deciding, *Forecast.deciding)
 
 
@@ -135,7 +136,7 @@ class Model:
         categories: Columns among keys, context and features that are categories; each gets an embedding.
         carried: Further columns that the examples bring, for slices only; the network never sees them.
         slices: Columns by whose values its evaluation is divided.
-        split, network, compute, saving, gate, monitoring: See their classes.
+        split, network, compute, saving, gate, serving, monitoring: See their classes.
         retraining: When it is trained again by itself; None: only when a person asks.
         tuning: Where better values of the network's declaration are looked for; None: nowhere.
     """
@@ -154,6 +155,7 @@ class Model:
     compute: Compute = _USUAL_COMPUTE
     saving: Saving = _USUAL_SAVING
     gate: Gate = _USUAL_GATE
+    serving: Serving = _USUAL_SERVING
     monitoring: Monitoring = _USUAL_MONITORING
     retraining: Retraining | None = _ON_ANY_NEW_ROW
     tuning: Tuning | None = None
@@ -169,6 +171,11 @@ class Model:
         alone = self.network.sequence is None or self.compute.processes == 1
         require(alone, f"Model({self.name}).compute", f"{self.compute.processes} processes",
                 "one process for a network of sequences", "declare one device on one node")  # fmt: skip
+        rollout = self.serving.rollout
+        whole = rollout is None or self.network.sequence is None
+        require(
+            whole, f"Model({self.name}).serving.rollout", rollout, "none for a network of sequences", "leave it out"
+        )
         if self.tuning is not None:
             self.tuning.require_fits(self.network)
         tunable = self.network.tuned != LATEST or self.tuning is not None

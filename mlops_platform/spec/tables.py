@@ -18,6 +18,10 @@ class Column:
         nullable: Whether a null is valid.
         minimum, maximum: Inclusive bounds of a valid number.
         personal: Holds personal data, so it is subject to erasure (docs/adr/0007).
+        if_missing: What an online answer does where a feature's row is missing or older than its view's ``ttl``:
+            ``mark`` gives the model a null, as training did, and marks the answer; ``refuse`` refuses the row;
+            ``default`` gives the model ``default``, and marks the answer.
+        default: The value of ``default``.
     """
 
     name: str
@@ -26,11 +30,20 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     personal: bool = False
+    if_missing: Literal["mark", "refuse", "default"] = "mark"
+    default: bool | int | float | str | None = None
 
     def __post_init__(self) -> None:
         require_name("Column.name", self.name)
-        where = f"Column({self.name}).dtype"
-        require(self.dtype in DTYPES, where, self.dtype, f"one of {', '.join(DTYPES)}", "choose a listed dtype")
+        where = f"Column({self.name})"
+        require(self.dtype in DTYPES, f"{where}.dtype", self.dtype, f"one of {', '.join(DTYPES)}",
+                "choose a listed dtype")  # fmt: skip
+        known = ("mark", "refuse", "default")
+        require(self.if_missing in known, f"{where}.if_missing", self.if_missing, f"one of {', '.join(known)}",
+                "choose one")  # fmt: skip
+        told = (self.default is not None) == (self.if_missing == "default")
+        require(told, f"{where}.default", self.default, 'a value where if_missing="default", and only there',
+                "give both or neither")  # fmt: skip
 
 
 def columns(dtype: str, *names: str, nullable: bool = True) -> tuple[Column, ...]:
