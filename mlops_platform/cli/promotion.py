@@ -82,7 +82,7 @@ def _tell(project: Project, model: str, move: Move, told: str, *, as_json: bool)
 
 def _alias(project: Project, home: Home, model: str) -> "ChampionAlias":
     from mlops_platform.registry.alias import ChampionAlias
-    from mlops_platform.registry.versions import registered_name
+    from mlops_platform.resources.aliases import registered_name
     from mlops_platform.resources.mlflow import MlflowResource
 
     name = project.model(model, asked_by="MODEL").name

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mlops_platform.errors import MissingArtifactError, PlatformError
-from mlops_platform.registry.versions import CHAMPION, CHECKPOINT_TAG, alias_version
+from mlops_platform.resources.aliases import CHAMPION, CHECKPOINT_TAG, alias_version
 from mlops_platform.resources.history import FOUND, REHEARSAL, Move, PromotionHistory
 from mlops_platform.resources.mlflow import MlflowDoor
 

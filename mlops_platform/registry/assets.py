@@ -36,7 +36,7 @@ def registered_model_asset(project: Project, model: Model) -> dg.AssetsDefinitio
         description=f"Registered model {project.name}.{model.name}: a version of the checkpoint, alias challenger.",
     )
     def registered_model(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
-        from mlops_platform.registry.versions import registered_name
+        from mlops_platform.resources.aliases import registered_name
 
         prefix = f"{project.name}/{model.name}"
         dataset, checkpoint, evaluation = (
@@ -185,7 +185,7 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 def champion_alias(stations: Stations, project: Project, model: Model) -> "ChampionAlias":
     """A model's champion: its history and its alias."""
     from mlops_platform.registry.alias import ChampionAlias
-    from mlops_platform.registry.versions import registered_name
+    from mlops_platform.resources.aliases import registered_name
 
     history = PromotionHistory(stations.home, project.name, model.name)
     return ChampionAlias(

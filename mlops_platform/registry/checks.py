@@ -51,7 +51,7 @@ def _champion_checks(project: Project, model: Model) -> dg.AssetChecksDefinition
 
     @dg.multi_asset_check(specs=specs, name=f"{project.name}__{model.name}__champion_checks")
     def checks(context: dg.AssetCheckExecutionContext, stations: Stations) -> Iterable[dg.AssetCheckResult]:
-        from mlops_platform.registry.versions import CHAMPION, alias_version, registered_name
+        from mlops_platform.resources.aliases import CHAMPION, alias_version, registered_name
         from mlops_platform.resources.history import FOUND, PromotionHistory
 
         history = PromotionHistory(stations.home, project.name, model.name)

@@ -11,7 +11,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.provenance.walk import why
 from mlops_platform.registry.alias import ChampionAlias
 from mlops_platform.registry.by_person import Asked, rollback
-from mlops_platform.registry.versions import registered_name
+from mlops_platform.resources.aliases import registered_name
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.garbage import TABLE, collect
 from mlops_platform.resources.history import PromotionHistory

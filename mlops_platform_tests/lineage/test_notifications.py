@@ -17,8 +17,8 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.lineage import TELLERS
 from mlops_platform.registry.alias import ChampionAlias
 from mlops_platform.registry.by_person import Asked, promote, rollback
-from mlops_platform.registry.versions import CHAMPION
 from mlops_platform.resources import reaper
+from mlops_platform.resources.aliases import CHAMPION
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor

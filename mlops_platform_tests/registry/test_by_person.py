@@ -11,7 +11,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.lineage import build_definitions
 from mlops_platform.registry.alias import ChampionAlias
 from mlops_platform.registry.by_person import Asked, allow, promote, rehearse, rollback
-from mlops_platform.registry.versions import CHAMPION, CHECKPOINT_TAG
+from mlops_platform.resources.aliases import CHAMPION, CHECKPOINT_TAG
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.station import Progress

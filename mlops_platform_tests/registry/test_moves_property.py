@@ -11,7 +11,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.registry.alias import ChampionAlias
 from mlops_platform.registry.by_person import Asked, allow, promote, rehearse, rollback
 from mlops_platform.registry.promotion import Judged, decide
-from mlops_platform.registry.versions import CHAMPION, CHECKPOINT_TAG
+from mlops_platform.resources.aliases import CHAMPION, CHECKPOINT_TAG
 from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home

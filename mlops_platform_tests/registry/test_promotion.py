@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from mlops_platform.registry.promotion import Judged, decide
-from mlops_platform.registry.versions import CHAMPION, alias_version, register, version_of
+from mlops_platform.registry.versions import register, version_of
+from mlops_platform.resources.aliases import CHAMPION, alias_version
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor

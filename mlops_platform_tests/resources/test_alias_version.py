@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_platform.registry.versions import alias_version
+from mlops_platform.resources.aliases import alias_version
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor
 
