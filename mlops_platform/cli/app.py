@@ -197,6 +197,14 @@ def promote(model: ModelName, version: Version, by: By, because: Because, as_jso
     promote_version(context.project(), context.home(), model, version, by, because, as_json=as_json)
 
 
+@app.command(epilog="Example: mlops stop-rollout flight_delay --by ada --because 'callers complain'")
+def stop_rollout(model: ModelName, by: By, because: Because, as_json: Json = False) -> None:
+    """End an open rollout at once: the champion answers everything."""
+    from mlops_platform.cli.promotion import stop_open_rollout
+
+    stop_open_rollout(context.project(), context.home(), model, by, because, as_json=as_json)
+
+
 @app.command(epilog="Example: mlops allow flight_delay --version 2 --by ada --because 'the feed is mended'")
 def allow(model: ModelName, version: Version, by: By, because: Because, as_json: Json = False) -> None:
     """Lift the bar of a version that was rolled back; the gate may promote it again."""

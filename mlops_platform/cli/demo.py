@@ -116,6 +116,8 @@ class Demo:
         _indented(shown, metrics_table(columns))
         promoted = move.action == "promote"
         said = f"version {move.version} is promoted" if promoted else f"version {move.champion} stays champion"
+        if move.action == "rollout":
+            said = f"version {move.version} meets live traffic beside it, {said}"
         said += "" if move.run_id == run.run_id else f" (decided before, {when(move.at)} UTC)"
         style = "bold green" if promoted else "bold yellow"
         _indented(shown, f"[{style}]{said}[/]: {escape(move.reason)}")

@@ -14,7 +14,14 @@ from mlops_platform.resources.history import Move, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Project
 
-_STYLES = {"promote": "green", "rollback": "red", "found": "red", "rehearsal": "dim", "allow": "cyan"}
+_STYLES = {
+    "promote": "green",
+    "rollback": "red",
+    "found": "red",
+    "rehearsal": "dim",
+    "allow": "cyan",
+    "rollout": "cyan",
+}
 
 
 def show_history(project: Project, home: Home, model: str, at: str | None, *, as_json: bool) -> None:
@@ -61,6 +68,11 @@ def _standing(history: PromotionHistory) -> Iterator[str]:
     waiting = history.awaiting()
     if waiting is not None:
         yield f"[yellow]version {waiting.version} awaits approval[/]"
+    begun = history.rollout()
+    if begun is not None:
+        told = f"[cyan]version {begun.version} meets live traffic[/] since {when(begun.at)}, judged beside"
+        stop = f"mlops stop-rollout {history.model} --by NAME --because TEXT"
+        yield f"{told} version {begun.champion}; to stop it: {stop}"
     for bar in history.barred().values():
         lift = f"mlops allow {history.model} --version {bar.version} --by NAME --because TEXT"
         yield f"[red]version {bar.version} is barred[/] since {when(bar.at)} by {escape(bar.actor)}; to lift it: {lift}"

@@ -1,4 +1,4 @@
-"""``mlops rollback``, ``promote``, ``allow`` and ``rehearse-rollback``: what a person does with the champion."""
+"""``mlops rollback``, ``promote``, ``stop-rollout``, ``allow``, ``rehearse-rollback``: a person and the champion."""
 
 import getpass
 import os
@@ -44,6 +44,16 @@ def promote_version(project: Project, home: Home, model: str, version: str, by: 
 
     move = promote(_alias(project, home, model), Asked(by=by, because=because), version=version)
     _tell(project, model, move, f"version {version} is live, before: {move.previous or 'none'}", as_json=as_json)
+
+
+def stop_open_rollout(project: Project, home: Home, model: str, by: str, because: str, *,
+                      as_json: bool) -> None:  # fmt: skip
+    """Ends an open rollout."""
+    from mlops_platform.registry.by_person import Asked, stop_rollout
+
+    move = stop_rollout(_alias(project, home, model), Asked(by=by, because=because))
+    told = f"version {move.version} meets no traffic any more; version {move.champion} answers everything"
+    _tell(project, model, move, told, as_json=as_json)
 
 
 def allow_version(project: Project, home: Home, model: str, version: str, by: str, because: str, *,

@@ -32,11 +32,13 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
     histories = {model.name: PromotionHistory(home, project.name, model.name) for model in project.models}
     live = {name: history.live() for name, history in histories.items()}
     awaiting = {name: waiting.version for name, history in histories.items() if (waiting := history.awaiting())}
+    open_now = {name: begun for name, history in histories.items() if (begun := history.rollout())}
     last, asked, devices = last_runs(home, runs), decisions(project, home), device_states(home.leases)
     if as_json:
         now = {name: {"version": m.champion, "checkpoint": m.checkpoint, "decided": m.at} if m else None
                for name, m in live.items()}  # fmt: skip
         emit({"home": str(home.path), "environment": home.environment, "live": now, "awaiting_approval": awaiting,
+              "rollouts": {name: {"version": m.version, "since": m.at} for name, m in open_now.items()},
               "retrain": asked, "stations": [_plain(each) for each in found], "runs": last,
               "devices": plain_devices(devices)})  # fmt: skip
         return
@@ -49,6 +51,9 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
         if name in awaiting:
             by_whom = f"mlops promote {name} --version {awaiting[name]} --by NAME --because TEXT"
             shown.print(f"[yellow]waits[/] {name}: version {awaiting[name]} awaits approval: {by_whom}")
+        if name in open_now:
+            begun = open_now[name]
+            shown.print(f"[cyan]rolls out[/] {name}: version {begun.version} since {when(begun.at)} UTC")
     for name, decision in asked.items():
         shown.print(f"train {name}: {decision['reason']}", markup=False, soft_wrap=True)
     shown.print()

@@ -147,7 +147,7 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         gate = stations.input(f"{project.name}/{model.name}/gate").manifest
         judged = _judged(project, model, gate, registered)
         alias = champion_alias(stations, project, model)
-        history = alias.history
+        history, rollout = alias.history, model.serving.rollout
 
         def work(folder: Path) -> Made:
             with history.lock():
@@ -155,7 +155,7 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
                 alias.settle(context.run.run_id)
                 found = history.moves()[known:]
                 move = decide(history, judged, actor=actor(context.run.tags), run_id=context.run.run_id,
-                              require_approval=model.gate.require_approval)  # fmt: skip
+                              require_approval=model.gate.require_approval, rollout=rollout is not None)  # fmt: skip
                 before = alias.carry_out()
             for entry in found:
                 context.log.warning(f"{entry.action}: {entry.reason}")
@@ -169,7 +169,8 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             context,
             kind="champion",
             code=("mlops_platform.registry.promotion:decide", "mlops_platform.registry.alias:ChampionAlias"),
-            config={"model": model.name, "require_approval": model.gate.require_approval},
+            config={"model": model.name, "require_approval": model.gate.require_approval,
+                    **({"rollout": True} if rollout is not None else {})},
             inputs={"verdict": gate.digest, "registered_model": registered.digest,
                     "history": history.head_before(gate.digest)},
             work=work,
@@ -268,7 +269,9 @@ def _show_champion(artifact: Artifact, history: PromotionHistory) -> dict[str, o
     }  # fmt: skip
     if version is not None:
         shown["version"] = int(version)
-    rehearsed = history.rehearsed()
+    begun, rehearsed = history.rollout(), history.rehearsed()
+    if begun is not None:
+        shown["rollout"] = f"version {begun.version} meets live traffic since {begun.at}"
     if rehearsed is not None:
         shown["rollback_rehearsed"] = f"last rehearsed {rehearsed.at}, took {rehearsed.seconds:.2f} s"
     barred = [f"version {move.version}" for move in history.barred().values()]

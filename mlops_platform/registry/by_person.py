@@ -1,10 +1,11 @@
-"""What a person does with the champion: roll back, promote, lift a bar, rehearse a rollback."""
+"""What a person does with the champion: roll back, promote, stop a rollout, lift a bar, rehearse."""
 
 import time
 from dataclasses import dataclass
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.registry.alias import ChampionAlias, now, require_live, way_back
+from mlops_platform.registry.promotion import end_rollout
 from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.history import ALLOW, PROMOTE, REHEARSAL, ROLLBACK, Move, PromotionHistory
 
@@ -41,6 +42,7 @@ def rollback(alias: ChampionAlias, asked: Asked, *, to: str | None = None) -> Mo
         live = require_live(alias)
         version, checkpoint = rollback_target(alias.history, live, to)
         _require_same(alias, version, checkpoint)
+        _end_rollout(alias, asked, f"Version {live.champion}, which it was compared with, is rolled back")
         move = alias.history.append(
             Move(at=now(), action=ROLLBACK, version=live.champion, champion=version, previous=live.champion,
                  checkpoint=checkpoint, challenger=live.checkpoint, verdict=None, reason=asked.because,
@@ -64,6 +66,7 @@ def promote(alias: ChampionAlias, asked: Asked, *, version: str) -> Move:
         _require_not_live(live, version)
         _require_not_barred(alias.history, version, checkpoint)
         ArtifactStore(alias.door.home).open("checkpoint", checkpoint)
+        _end_rollout(alias, asked, f"Version {version} is promoted", but=checkpoint)
         judged = [move.verdict for move in alias.history.moves() if move.challenger == checkpoint and move.verdict]
         move = alias.history.append(
             Move(at=now(), action=PROMOTE, version=version, champion=version, previous=live.champion if live else None,
@@ -72,6 +75,27 @@ def promote(alias: ChampionAlias, asked: Asked, *, version: str) -> Move:
         )  # fmt: skip
         alias.carry_out()
     return move
+
+
+def stop_rollout(alias: ChampionAlias, asked: Asked) -> Move:
+    """Ends the open rollout at once: the champion answers everything, and the challenger is kept out.
+
+    Raises:
+        PlatformError: No rollout is open.
+    """
+    require_live(alias)
+    with alias.history.lock():
+        alias.settle(asked.run_id)
+        move = end_rollout(alias.history, asked.because, actor=asked.by, run_id=asked.run_id, person=True)
+        if move is None:
+            raise PlatformError(required=f"an open rollout of {alias.history.model}", found="none",
+                                remedy=f"see: mlops history {alias.history.model}")  # fmt: skip
+        alias.carry_out()
+    return move
+
+
+def _end_rollout(alias: ChampionAlias, asked: Asked, why: str, *, but: str | None = None) -> None:
+    end_rollout(alias.history, f"{why}: {asked.because}", actor=asked.by, run_id=asked.run_id, person=True, but=but)
 
 
 def allow(alias: ChampionAlias, asked: Asked, *, version: str) -> Move:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from mlops_platform.resources.history import FOUND, KEEP, PROMOTE, ROLLBACK, Move, PromotionHistory
+from mlops_platform.resources.history import FOUND, KEEP, PROMOTE, ROLLBACK, ROLLOUT, Move, PromotionHistory, ends
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.outbox import Event, Teller
 from mlops_platform.spec import Model, Project
 
-_KINDS = {PROMOTE: "promotion", ROLLBACK: "rollback", FOUND: "alias_moved"}
+_KINDS = {PROMOTE: "promotion", ROLLBACK: "rollback", FOUND: "alias_moved", ROLLOUT: "rollout_begun"}
 
 
 def promotion_tellers(project: Project, home: Home) -> list[Teller]:
@@ -19,8 +19,10 @@ def _teller(project: Project, home: Home, model: Model) -> Teller:
     history = PromotionHistory(home, project.name, model.name)
 
     def events(_: str | None) -> Iterator[Event]:
+        begun: Move | None = None
         for digest, move in history.entries():
-            kind = kind_of(move)
+            kind = kind_of(move, begun)
+            begun = move if move.action == ROLLOUT else None if begun and ends(move, begun) else begun
             if kind is not None:
                 yield _event(project, home, model, kind, digest, move)
 
@@ -31,10 +33,19 @@ def _teller(project: Project, home: Home, model: Model) -> Teller:
     return Teller(name=f"history/{model.name}", mark=mark, events=events)
 
 
-def kind_of(move: Move) -> str | None:
-    """What an entry is to those who are told of it; None for what is no news."""
+def kind_of(move: Move, begun: Move | None = None) -> str | None:
+    """What an entry is to those who are told of it; None for what is no news.
+
+    Args:
+        move: The entry.
+        begun: The entry by which the rollout began that was open before it.
+    """
+    if begun is not None and move.action == ROLLOUT and move.challenger == begun.challenger:
+        return None
     if move.action != KEEP:
         return _KINDS.get(move.action)
+    if begun is not None and ends(move, begun):
+        return "rollout_ended"
     if move.awaits:
         return "awaiting_approval"
     # What is live already is kept and was not rejected.

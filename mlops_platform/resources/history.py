@@ -16,7 +16,8 @@ from mlops_platform.resources.home import Home
 from mlops_platform.resources.locks import exclusive
 
 PROMOTE, KEEP, ROLLBACK, ALLOW, FOUND, REHEARSAL = "promote", "keep", "rollback", "allow", "found", "rehearsal"
-DECISIONS = frozenset({PROMOTE, KEEP, ROLLBACK, ALLOW})
+ROLLOUT = "rollout"
+DECISIONS = frozenset({PROMOTE, KEEP, ROLLBACK, ALLOW, ROLLOUT})
 """Actions that decide something; the others tell of the alias and leave all as it was."""
 
 _FIRST = "sha256:" + "0" * 64
@@ -29,8 +30,9 @@ class Move:
 
     Attributes:
         at: When, ISO 8601 in UTC.
-        action: ``promote`` or ``keep``, by the gate or a person; ``rollback``, which bars the version left; ``allow``,
-            which lifts a bar; ``found``, an alias moved by somebody else; ``rehearsal``, two of them, there and back.
+        action: ``promote`` or ``keep``, by the gate, a rollout's judge or a person; ``rollout``, by which a challenger
+            begins to meet live traffic beside the champion; ``rollback``, which bars the version left; ``allow``, which
+            lifts a bar; ``found``, an alias moved by somebody else; ``rehearsal``, two of them, there and back.
         version: Registry version that the entry is about: judged, left, allowed, found in the alias (None if the alias
             was gone), or live before and after a rehearsal.
         champion: Registry version that is live after this entry; None if none is.
@@ -44,6 +46,8 @@ class Move:
         person: Whether a person decided, by command or job.
         awaits: Whether only a person's approval is missing.
         seconds: Of a rehearsal's way back, how long the rollback had taken until it was verified.
+        ended_by: Of an entry that ends a rollout: digest of the judge's finding, or of the verdict on the challenger
+            that takes its place; None where a person ended it.
         before: Digest of the entry before.
     """
 
@@ -61,6 +65,7 @@ class Move:
     person: bool = False
     awaits: bool = False
     seconds: float | None = None
+    ended_by: str | None = None
     before: str = _FIRST
 
 
@@ -126,6 +131,34 @@ class PromotionHistory:
                 found.pop(move.challenger, None)
         return found
 
+    def rollout(self) -> Move | None:
+        """The entry by which the open rollout began; None where no challenger meets live traffic."""
+        found = self.rollout_entry()
+        return found[1] if found else None
+
+    def rollout_entry(self) -> tuple[str, Move] | None:
+        """The entry by which the open rollout began, with its digest, which names the rollout."""
+        begun: tuple[str, Move] | None = None
+        for digest, move in self.entries():
+            if move.action == ROLLOUT and (begun is None or begun[1].challenger != move.challenger):
+                begun = digest, move
+            elif begun is not None and ends(move, begun[1]):
+                begun = None
+        return begun
+
+    def ended_rollouts(self) -> dict[str, Move]:
+        """By checkpoint, the entry by which its newest rollout ended without its promotion."""
+        ended: dict[str, Move] = {}
+        begun: Move | None = None
+        for move in self.moves():
+            if move.action == ROLLOUT:
+                begun = move
+            elif begun is not None and begun.challenger is not None and ends(move, begun):
+                ended[begun.challenger], begun = move, None
+            if move.action == PROMOTE and move.challenger is not None:
+                ended.pop(move.challenger, None)
+        return ended
+
     def awaiting(self) -> Move | None:
         """The newest decision, if it awaits a person's approval."""
         newest = self.newest_decision()
@@ -150,6 +183,9 @@ class PromotionHistory:
         decided = [(n, m) for n, m in enumerate(self.moves(), start=1) if m.action in DECISIONS]
         if decided and decided[-1][1].verdict == verdict and not decided[-1][1].person:
             decided.pop()
+            # The rollout that this verdict put an end to.
+            while decided and decided[-1][1].ended_by == verdict:
+                decided.pop()
         return self._digest(decided[-1][0]) if decided else _FIRST
 
     def carried_out(self) -> tuple[str | None] | None:
@@ -183,6 +219,13 @@ class PromotionHistory:
 
     def _path(self, number: int) -> Path:
         return self.folder / _name(number)
+
+
+def ends(move: Move, begun: Move) -> bool:
+    """Whether an entry ends the rollout that another began: its challenger is kept out, or what is live changed."""
+    if move.action in (PROMOTE, ROLLBACK):
+        return True
+    return move.action == KEEP and move.challenger == begun.challenger
 
 
 def _name(number: int) -> str:

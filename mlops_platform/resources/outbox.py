@@ -31,8 +31,8 @@ class Event:
     """Something that happened, as receivers are told of it: names, counts and digests, never a row's values.
 
     Attributes:
-        kind: ``promotion``, ``rejection``, ``awaiting_approval``, ``rollback``, ``alias_moved``, ``quarantine`` or
-            ``run_failed``.
+        kind: ``promotion``, ``rejection``, ``awaiting_approval``, ``rollback``, ``rollout_begun``,
+            ``rollout_ended``, ``alias_moved``, ``quarantine`` or ``run_failed``.
         key: What names it among the events of its kind: the digest of its record, or a run's id.
         project: Name of the project.
         environment: dev, staging or prod.

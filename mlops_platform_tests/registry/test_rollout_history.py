@@ -1,0 +1,199 @@
+"""A challenger that passed begins a rollout where one is declared; how it ends is in the history, and told."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.registry.alias import ChampionAlias
+from mlops_platform.registry.by_person import Asked, promote, rollback, stop_rollout
+from mlops_platform.registry.events import kind_of, promotion_tellers
+from mlops_platform.registry.promotion import Judged, decide, end_rollout
+from mlops_platform.resources.history import Move, PromotionHistory
+from mlops_platform.resources.home import Home
+from mlops_platform.resources.mlflow import MlflowDoor
+from mlops_platform.resources.reachability import roots
+from mlops_platform.resources.reachability import stored as artifacts_of
+from mlops_platform_tests.cli.conftest import Outcome
+from mlops_platform_tests.cli.conftest import mlops as mlops
+from mlops_platform_tests.lineage.pumps.project import PROJECT
+
+ADA = Asked(by="ada", because="callers complain")
+
+
+@pytest.fixture
+def history(home: Home) -> PromotionHistory:
+    return PromotionHistory(home, "pumps", "pump_repair")
+
+
+def judged(number: int, *, passed: bool = True, verdict: str = "") -> Judged:
+    return Judged(version=str(number), checkpoint=f"sha256:{number}", verdict=verdict or f"sha256:v{number}",
+                  passed=passed, reason=f"figures of {number}")  # fmt: skip
+
+
+def passes(history: PromotionHistory, number: int, *, rollout: bool = True, verdict: str = "") -> Move:
+    return decide(history, judged(number, verdict=verdict), actor="graph", run_id="r", rollout=rollout)
+
+
+def told(history: PromotionHistory) -> list[tuple[str, str | None, str | None]]:
+    return [(move.action, move.version, move.champion) for move in history.moves()]
+
+
+def test_the_first_champion_is_promoted_at_once_and_the_next_one_meets_traffic(history: PromotionHistory) -> None:
+    passes(history, 1)
+    begun = passes(history, 2)
+    assert told(history) == [("promote", "1", "1"), ("rollout", "2", "1")]
+    assert (begun.checkpoint, begun.challenger, begun.verdict) == ("sha256:1", "sha256:2", "sha256:v2")
+    assert history.rollout() == begun and passes(history, 2) == begun
+    live = history.live()
+    assert live is not None and live.champion == "1"
+
+
+def test_a_refused_or_awaiting_challenger_begins_none(history: PromotionHistory) -> None:
+    passes(history, 1)
+    decide(history, judged(2, passed=False), actor="a", run_id="r", rollout=True)
+    decide(history, judged(3), actor="a", run_id="r", rollout=True, require_approval=True)
+    assert history.rollout() is None and history.awaiting() is not None
+
+
+def test_a_newer_challenger_takes_the_place_of_an_older_one(history: PromotionHistory) -> None:
+    passes(history, 1)
+    passes(history, 2)
+    head = history.head_before("sha256:v3")
+    passes(history, 3)
+    assert told(history)[2:] == [("keep", "2", "1"), ("rollout", "3", "1")]
+    assert history.moves()[2].reason == "Version 3 takes its place." and history.moves()[2].verdict == "sha256:v2"
+    # What the station was asked with before is what it is asked with after.
+    assert history.head_before("sha256:v3") == head
+    assert list(history.ended_rollouts()) == ["sha256:2"]
+
+
+def test_a_second_verdict_on_the_same_challenger_goes_on_with_its_rollout(history: PromotionHistory) -> None:
+    passes(history, 1)
+    begun = passes(history, 2)
+    passes(history, 2, verdict="sha256:again")
+    assert history.rollout() == begun and len(history.moves()) == 3
+    decide(history, judged(2, passed=False, verdict="sha256:worse"), actor="a", run_id="r", rollout=True)
+    assert history.rollout() is None
+
+
+def test_what_lost_its_rollout_does_not_begin_another_by_itself(history: PromotionHistory) -> None:
+    passes(history, 1)
+    passes(history, 2)
+    end_rollout(history, "worse by 0.1", actor="judge", run_id="r", ended_by="sha256:finding")
+    kept = passes(history, 2, verdict="sha256:again")
+    assert kept.action == "keep" and "worse by 0.1" in kept.reason and "mlops promote" in kept.reason
+    assert end_rollout(history, "again", actor="judge", run_id="r") is None
+
+
+def test_where_no_rollout_is_declared_any_more_the_verdict_alone_promotes(history: PromotionHistory) -> None:
+    passes(history, 1)
+    passes(history, 2)
+    assert passes(history, 2, rollout=False).action == "promote"
+    assert passes(history, 3).action == "rollout"
+    decide(history, judged(4, passed=False), actor="a", run_id="r")
+    assert told(history)[-2:] == [("keep", "3", "2"), ("keep", "4", "2")] and history.rollout() is None
+
+
+def test_begin_and_end_are_told_once(history: PromotionHistory, home: Home) -> None:
+    for number in (1, 2):
+        passes(history, number)
+    passes(history, 2, verdict="sha256:again")
+    end_rollout(history, "worse", actor="judge", run_id="r", ended_by="sha256:finding")
+    (teller,) = promotion_tellers(PROJECT, home)
+    assert [event.kind for event in teller.events(None)] == ["promotion", "rollout_begun", "rollout_ended"]
+    assert kind_of(history.moves()[-1]) == "rejection"
+
+
+def test_what_is_rolled_out_and_why_it_ended_is_never_garbage(history: PromotionHistory, home: Home) -> None:
+    from datetime import timedelta
+
+    digests = {name: f"sha256:{name * 64}" for name in "abcf"}
+    passes(history, 1)
+    challenger = Judged(version="2", checkpoint=digests["a"], verdict=digests["b"], passed=True, reason="x")
+    decide(history, challenger, actor="a", run_id="r", rollout=True)
+    end_rollout(history, "worse", actor="judge", run_id="r", ended_by=digests["f"])
+    found = roots(home, MlflowDoor(home, "pumps"), artifacts_of(home), young=timedelta(0))
+    assert {digests["a"], digests["b"], digests["f"]} <= found
+
+
+def test_an_open_rollout_is_shown(mlops: Callable[..., Outcome], history: PromotionHistory) -> None:
+    passes(history, 1)
+    passes(history, 2)
+    assert "version 2 meets live traffic" in mlops("history", "pump_repair").out
+    assert "version 2 since" in mlops("status").out
+    assert json.loads(mlops("status", "--json").out)["rollouts"]["pump_repair"]["version"] == "2"
+
+
+@dataclass
+class Simple:
+    """What should be: the live version, the one that meets traffic, those whose rollout ended."""
+
+    live: int | None = None
+    open: int | None = None
+    ended: set[int] = field(default_factory=set)
+
+    def passes(self, version: int) -> None:
+        if version == self.live or version in self.ended or version == self.open:
+            return
+        if self.live is None:
+            self.live = version
+            return
+        self.ends()
+        self.open = version
+
+    def ends(self) -> None:
+        if self.open is not None:
+            self.ended.add(self.open)
+        self.open = None
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.tuples(st.sampled_from(["pass", "pass", "refuse", "lose"]), st.integers(1, 4)), max_size=12))
+def test_random_rollouts_follow_a_simple_model(tmp_path_factory: pytest.TempPathFactory, steps: list) -> None:
+    history = PromotionHistory(Home(tmp_path_factory.mktemp("rollouts")), "p", "m")
+    simple = Simple()
+    for number, (step, version) in enumerate(steps):
+        if step == "lose":
+            end_rollout(history, "x", actor="judge", run_id="r", ended_by=f"sha256:f{number}")
+            simple.ends()
+        else:
+            verdict = judged(version, passed=step == "pass", verdict=f"sha256:{number}")
+            decide(history, verdict, actor="graph", run_id="r", rollout=True)
+            if step == "pass":
+                simple.passes(version)
+            elif version == simple.open:
+                simple.ends()
+        begun, live = history.rollout(), history.live()
+        assert (begun.version if begun else None) == (str(simple.open) if simple.open else None)
+        assert (live.champion if live else None) == (str(simple.live) if simple.live else None)
+        assert set(history.ended_rollouts()) == {f"sha256:{version}" for version in simple.ended}
+
+
+@pytest.mark.long
+def test_a_person_ends_a_rollout(moved: ChampionAlias) -> None:
+    history = moved.history
+    live = history.live()
+    assert live is not None and live.checkpoint is not None
+    with pytest.raises(PlatformError, match="open rollout"):
+        stop_rollout(moved, ADA)
+    passes(history, 3)
+    stopped = stop_rollout(moved, ADA)
+    assert (stopped.action, stopped.version, stopped.champion, stopped.person) == ("keep", "3", "2", True)
+    passes(history, 4)
+    rollback(moved, ADA)
+    assert [m.action for m in history.moves()[-2:]] == ["keep", "rollback"] and history.rollout() is None
+    assert "is rolled back: callers complain" in history.moves()[-2].reason
+    passes(history, 5)
+    barred = history.barred()
+    assert live.checkpoint in barred
+    from mlops_platform.registry.by_person import allow
+
+    allow(moved, ADA, version="2")
+    assert history.rollout() is not None
+    promote(moved, ADA, version="2")
+    assert [m.action for m in history.moves()[-2:]] == ["keep", "promote"] and moved.pointed() == "2"
