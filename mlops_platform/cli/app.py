@@ -131,7 +131,7 @@ def plan(
     show_plan(context.project(), context.home(), select, compute=compute, as_json=as_json)
 
 
-@app.command(epilog="Example: mlops why p-0123456789abcdef    or: mlops why latest")
+@app.command(epilog="Example: mlops why p-0123456789ab-cdef01234567    or: mlops why latest")
 def why(
     prediction: Annotated[str, typer.Argument(help="A prediction's id, or: latest", metavar="PREDICTION_ID")],
     as_json: Json = False,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.resources.prediction_log.schema import answered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,9 @@ def labelled_answers(log: pl.LazyFrame, checkpoint: str, examples: pl.LazyFrame,
     """Joins a checkpoint's answers with their labels.
 
     An example that was answered more than once counts once, with its newest answer: that one stood when it happened.
-    A label that was corrected counts as the newest known version has it.
+    A label that was corrected counts as the newest known version has it. What a version answered as a shadow nobody
+    got, so it never counts, not even when that version is champion later; what it answered as a canary counts for it.
+    Answers to questions that named no example have no label.
 
     Args:
         log: The prediction log.
@@ -36,7 +39,8 @@ def labelled_answers(log: pl.LazyFrame, checkpoint: str, examples: pl.LazyFrame,
         identity: Column of the example's id.
     """
     columns = ("prediction_id", "example_id", "event_timestamp", "score", "answered_at")
-    logged = log.filter(pl.col("checkpoint") == checkpoint).select(columns).collect()
+    own = answered(log).filter((pl.col("checkpoint") == checkpoint) & pl.col("example_id").is_not_null())
+    logged = own.select(columns).collect()
     newest = logged.sort("answered_at", "prediction_id").unique("example_id", keep="last", maintain_order=True)
     kind = examples.collect_schema()["label"]
     forecast = isinstance(kind, pl.Array)

@@ -5,7 +5,7 @@ A partition's digest covers the logical content of its rows, whatever their orde
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,13 @@ class DeltaDoor:
 
     def has_transaction(self, application: str) -> bool:
         """Whether a commit with this application id has happened."""
-        return self.exists and self._open().transaction_version(application) is not None
+        return bool(self.transactions([application]))
+
+    def transactions(self, applications: Iterable[str]) -> dict[str, int]:
+        """The newest transaction of each of these application ids that has one."""
+        table = self._open() if self.exists else None
+        found = {name: table.transaction_version(name) for name in applications} if table is not None else {}
+        return {name: number for name, number in found.items() if number is not None}
 
     def commits(self) -> list[dict[str, Any]]:
         """The commits with their metadata, newest first."""
@@ -90,28 +96,36 @@ class DeltaDoor:
         self,
         frame: pl.DataFrame,
         *,
-        transactions: Sequence[str] = (),
+        transactions: Sequence[str] | Mapping[str, int] = (),
         metadata: Mapping[str, Any] | None = None,
         digests: Mapping[str, str] | None = None,
+        may_widen: bool = False,
     ) -> int:
         """Appends rows, partitioned by ``PARTITION``, in one atomic commit.
 
         Args:
             frame: The rows, ``PARTITION`` among their columns; none at all is a commit too.
-            transactions: Application ids that the commit marks as done.
+            transactions: Application ids that the commit marks as done, or with the number of the newest one done.
             metadata: Values written beside them, as JSON.
             digests: Digest of every partition of the table after this commit.
+            may_widen: Whether columns that the table does not have are added to it, null in its older rows.
 
         Returns:
             The version that the commit made.
+
+        Raises:
+            PlatformError: The columns of the table are others; nothing is written.
         """
-        if self.exists and dict(self.scan().collect_schema()) != dict(frame.schema):
+        there = dict(self.scan().collect_schema()) if self.exists else dict(frame.schema)
+        known = {name: dtype for name, dtype in frame.schema.items() if name in there or not may_widen}
+        if known != there:
             raise PlatformError(
-                required=f"rows with the columns of {self.path}: {dict(self.scan().collect_schema())}",
+                required=f"rows with the columns of {self.path}: {there}",
                 found=str(dict(frame.schema)),
                 remedy="an append-only table keeps its columns: declare a new table, or start a new home",
             )
-        return self._write(frame, "append", transactions, {**(metadata or {}), _DIGESTS: dict(digests or {})})
+        return self._write(frame, "append", transactions, {**(metadata or {}), _DIGESTS: dict(digests or {})},
+                           merge=len(frame.schema) > len(there))  # fmt: skip
 
     def replace(self, frame: pl.DataFrame, partitions: Sequence[str], *, metadata: Mapping[str, Any],
                 digests: Mapping[str, str]) -> int:  # fmt: skip
@@ -185,17 +199,20 @@ class DeltaDoor:
 
         return DeltaTable(str(self.path))
 
-    def _write(self, frame: pl.DataFrame, mode: str, transactions: Sequence[str], metadata: Mapping[str, Any],
-               predicate: str | None = None, *, new_columns: bool = False) -> int:  # fmt: skip
+    def _write(self, frame: pl.DataFrame, mode: str, transactions: Sequence[str] | Mapping[str, int],
+               metadata: Mapping[str, Any], predicate: str | None = None, *, new_columns: bool = False,
+               merge: bool = False) -> int:  # fmt: skip
         from deltalake import CommitProperties, Transaction, write_deltalake
+
+        marked = dict.fromkeys(transactions, 1) if isinstance(transactions, Sequence) else dict(transactions)
 
         self.path.mkdir(parents=True, exist_ok=True)
         properties = CommitProperties(
             custom_metadata={name: json.dumps(value, sort_keys=True) for name, value in metadata.items()},
-            app_transactions=[Transaction(name, 1) for name in transactions],
+            app_transactions=[Transaction(name, number) for name, number in marked.items()],
         )
         write_deltalake(str(self.path), frame, mode=mode, partition_by=[PARTITION], predicate=predicate,
-                        schema_mode="overwrite" if new_columns else None,
+                        schema_mode="overwrite" if new_columns else "merge" if merge else None,
                         configuration=None if self.exists else _KEPT, commit_properties=properties)  # fmt: skip
         return self.version
 

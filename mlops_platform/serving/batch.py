@@ -1,6 +1,5 @@
 """Batch predictions: the champion answers for the day after the newest examples."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
@@ -10,8 +9,10 @@ from mlops_platform.manifest import TableRef
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.feast import FeastDoor
+from mlops_platform.resources.prediction_log.schema import log_rows
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.scoring import Scorer
+from mlops_platform.serving.identity import batch_prediction_id
 from mlops_platform.spec import Forecast, Model
 
 
@@ -58,7 +59,7 @@ def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapp
     horizon = model.task.horizon if isinstance(model.task, Forecast) else None
     number = pl.Array(pl.Float32, horizon) if horizon else pl.Float32
     scores = pl.Series("score", scorer.score(frame, earlier), dtype=number)
-    ids = [_prediction_id(batch, example) for example in examples[model.examples.id]]
+    ids = [batch_prediction_id(batch, example) for example in examples[model.examples.id]]
     return frame.with_columns(scores).insert_column(0, pl.Series("prediction_id", ids, dtype=pl.String))
 
 
@@ -76,22 +77,13 @@ def log_predictions(log: DeltaDoor, answers: pl.DataFrame, *, model: Model, vers
     """
     if log.has_transaction(batch):
         return
-    rows = answers.select(
+    frame = answers.select(
         "prediction_id",
         pl.col(model.examples.id).alias("example_id"),
         "event_timestamp",
-        # Delta has lists and no arrays.
-        pl.col("score").cast(pl.List(pl.Float32)) if isinstance(model.task, Forecast) else "score",
-        pl.lit(model.name).alias("model"),
-        pl.lit(version).alias("version"),
-        pl.lit(checkpoint).alias("checkpoint"),
-        pl.lit(batch).alias("batch"),
-        pl.lit(run_id).alias("run_id"),
-        pl.lit(datetime.now(UTC)).dt.cast_time_unit("us").alias("answered_at"),
+        "score",
         pl.col("event_timestamp").dt.strftime("%Y-%m-%d").alias(PARTITION),
     )
-    log.append(rows, transactions=[batch])
-
-
-def _prediction_id(batch: str, example: str) -> str:
-    return "p-" + hashlib.sha256(f"{batch}\n{example}".encode()).hexdigest()[:16]
+    rows = log_rows(model, frame, model=model.name, version=version, checkpoint=checkpoint, batch=batch, run_id=run_id,
+                    answered_at=datetime.now(UTC), mode="batch", role="champion")  # fmt: skip
+    log.append(rows, transactions=[batch], may_widen=True)

@@ -92,3 +92,23 @@ def test_a_label_told_twice_is_one_and_two_at_one_time_are_refused(log: DeltaDoo
     assert found(joined(log, ("e1", 1, 2), ("e1", 1, 2))) == [("e1", 0.5, 1)]
     with pytest.raises(PlatformError, match="e1 among them"):
         joined(log, ("e1", 1, 2), ("e1", 0, 2))
+
+
+def test_an_answer_of_a_shadow_never_counts_and_one_of_a_canary_does(log: DeltaDoor) -> None:
+    logged(log, ("p1", "e1", 0.5))
+    rows = log.scan().collect()
+    roles = pl.Series("role", ["champion", "canary", "shadow", "shadow"])
+    later = rows.select(pl.all().repeat_by(4).explode()).with_columns(
+        roles, example_id=pl.Series(["e2", "e3", "e1", "e4"]), answered_at=pl.col("answered_at") + DAY
+    )
+    log.append(later, may_widen=True)
+    labelled = joined(log, *((f"e{n}", 1, 9) for n in range(1, 5)))
+    assert found(labelled) == [("e1", 0.5, 1), ("e2", 0.5, 1), ("e3", 0.5, 1)]
+    assert (labelled.answers, labelled.repeated) == (3, 0)
+
+
+def test_answers_to_questions_that_named_no_example_have_no_label(log: DeltaDoor) -> None:
+    logged(log, ("p1", "e1", 0.5), ("p2", "e2", 0.5))
+    log.append(log.scan().collect().with_columns(example_id=pl.lit(None, pl.String)))
+    labelled = joined(log, ("e1", 1, 2))
+    assert found(labelled) == [("e1", 0.5, 1)] and (labelled.answers, labelled.repeated) == (2, 0)
