@@ -4,5 +4,7 @@ Feast sees it as an online store among others; the scoring path reads columns fr
 """
 
 from mlops_platform.online_store.features import OnlineFeatures, Status
+from mlops_platform.online_store.packed import PackedStore, ViewRows
+from mlops_platform.online_store.view import PackedView
 
-__all__ = ["OnlineFeatures", "Status"]
+__all__ = ["OnlineFeatures", "PackedStore", "PackedView", "Status", "ViewRows"]
