@@ -145,6 +145,10 @@ class Home:
         """Folder of the journals in which live answers wait for the prediction log."""
         return self.root / "serving" / project / model / "journals"
 
+    def refusals(self, project: str, model: str) -> Path:
+        """Folder of the records of versions that did not verify or warm, one file each."""
+        return self.root / "serving" / project / model / "refused"
+
     def relative(self, path: Path) -> str:
         """A path as manifests write it."""
         return path.relative_to(self.root).as_posix()

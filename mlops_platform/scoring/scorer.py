@@ -15,6 +15,7 @@ from mlops_platform.scoring.steps import TIME, Carried, walk
 
 PROGRAM = "program.onnx"
 SCORING = "scoring.json"
+_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
 
 class Checkpoint(Protocol):
@@ -32,13 +33,14 @@ class Scorer:
         encoding: How rows become its inputs.
     """
 
-    def __init__(self, encoding: Encoding, program: bytes, *, threads: int = 1) -> None:
+    def __init__(self, encoding: Encoding, program: bytes | Path, *, threads: int = 1) -> None:
         """Makes the session.
 
         Args:
             encoding: Of the rows.
-            program: The bytes of an ONNX model with inputs ``numeric`` and ``categories`` and output ``score``; one of
-                sequences takes one step of each: a further input ``state`` and a further output ``next_state``.
+            program: The bytes of an ONNX model, or the file of one whose weights lie beside it, with inputs ``numeric``
+                and ``categories`` and output ``score``; one of sequences takes one step of each: a further input
+                ``state`` and a further output ``next_state``.
             threads: Of the session; one is fastest for single rows.
         """
         import onnxruntime
@@ -49,7 +51,8 @@ class Scorer:
         # Spinning threads burn a core that other stations of the same machine need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.encoding = encoding
-        self._session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
+        told = str(program) if isinstance(program, Path) else program
+        self._session = onnxruntime.InferenceSession(told, options, providers=["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     @classmethod
@@ -114,6 +117,13 @@ class Scorer:
     def answer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the program answers: ``score`` and, of sequences, ``next_state``."""
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+    def signature(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Name, dtype and shape of each input of the program; -1 where a dimension is free."""
+        return [
+            (each.name, _DTYPES.get(each.type, each.type), tuple(d if isinstance(d, int) else -1 for d in each.shape))
+            for each in self._session.get_inputs()
+        ]
 
     def _walk(self, numeric: np.ndarray, categories: np.ndarray, sizes: np.ndarray, carried: Carried) -> np.ndarray:
         """Scores [N] or [N, H] of rows in the order of a walk."""

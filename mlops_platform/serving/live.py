@@ -1,0 +1,132 @@
+"""A live model: it follows the champion's alias and answers questions."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from mlops_platform.resources.aliases import CHAMPION
+from mlops_platform.resources.home import Home
+from mlops_platform.serving.answering import Answering, Observe, Online
+from mlops_platform.serving.identity import LiveIds
+from mlops_platform.serving.question import Answer, Question
+from mlops_platform.serving.swap import Swap
+from mlops_platform.spec import Model, Project
+
+Log = Callable[[Question, list[Answer]], None]
+EVERY = 1.0
+"""Seconds between two looks at the alias."""
+
+
+class LiveModel:
+    """One model, answering by its champion. Threads may ask at once; each answer is wholly of one version."""
+
+    def __init__(
+        self,
+        home: Home,
+        project: Project,
+        model: Model,
+        *,
+        online: Online | None = None,
+        log: Log | None = None,
+        observe: Observe | None = None,
+        every: float | None = EVERY,
+    ) -> None:
+        """Begins to follow the alias; ``ready`` tells when the first version is warm.
+
+        Args:
+            home: Where registry and artifacts are.
+            project, model: The declaration.
+            online: Where features are fetched; None: only questions that bring them are answered.
+            log: Told each question and its answers before they are returned; where it raises, nothing is answered.
+            observe: Told the seconds of each phase.
+            every: Seconds between two looks; None: only ``refresh`` looks.
+        """
+        self.project, self.model = project, model
+        self._champion = Swap(home, project, model, CHAMPION)
+        self._observe: Observe = observe or _unobserved
+        self._answering = Answering(project, model, online, self._observe)
+        self._log, self._ids = log, LiveIds()
+        self._end = threading.Event()
+        self._poll: threading.Thread | None = None
+        if every is not None:
+            name = f"{project.name}.{model.name} follows {CHAMPION}"
+            self._poll = threading.Thread(target=self._follow, args=(every,), name=name, daemon=True)
+            self._poll.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a version is verified and warm, and the alias is being followed."""
+        followed = self._poll is None or self._poll.is_alive()
+        return followed and self._champion.loaded is not None
+
+    def standing(self) -> dict[str, Any]:
+        """What answers, since when, and what was refused.
+
+        Returns:
+            ``version``, ``checkpoint`` and ``since`` (ISO 8601, UTC) of the champion, None where there is none;
+            ``refused``: the version that the alias points to where it was refused, with the error's words, or None;
+            ``registry``: why the registry told nothing at the last look, or None; ``draining``: versions that left and
+            have answers under way; ``swaps``: how often the champion changed; ``reason``: why it is not ready, or None.
+        """
+        champion = self._champion
+        loaded, refused = champion.loaded, champion.refused
+        return {
+            "version": loaded.version if loaded else None,
+            "checkpoint": loaded.checkpoint if loaded else None,
+            "since": loaded.loaded_at.isoformat() if loaded else None,
+            "refused": {"version": refused.version, "at": refused.at, "required": refused.required,
+                        "found": refused.found, "remedy": refused.remedy} if refused else None,
+            "registry": champion.trouble,
+            "draining": champion.draining,
+            "swaps": champion.swaps,
+            "reason": None if self.ready else str(champion.not_ready()),
+        }  # fmt: skip
+
+    def answer(self, question: Question) -> list[Answer]:
+        """Answers each row of a question, once by what its caller gets.
+
+        Raises:
+            NotReadyError: No version is warm.
+            RefusedRowsError: A row lacks a feature without which no answer is given.
+            InputError: A column is missing or of another type than in training.
+            PlatformError: The online store or the log does not work.
+        """
+        prepared = self._answering.prepare(question)
+        with self._champion.answering() as version:
+            scores = self._answering.score(version, prepared)
+        at = datetime.now(UTC)
+        rows = question.examples.height
+        answers = [
+            Answer(rows=np.arange(rows), ids=self._ids.take(at, rows), scores=scores, version=version.version,
+                   checkpoint=version.checkpoint, role="champion", features=prepared.features, marks=prepared.marks,
+                   answered_at=at)
+        ]  # fmt: skip
+        if self._log is not None:
+            started = time.perf_counter()
+            self._log(question, answers)
+            self._observe("log", time.perf_counter() - started)
+        return answers
+
+    def refresh(self) -> None:
+        """One look at the alias: what it points to is loaded, verified, warmed, and swapped in; or refused."""
+        self._champion.refresh()
+
+    def close(self) -> None:
+        """Stops following and lets the version go when its last answer is out."""
+        self._end.set()
+        if self._poll is not None:
+            self._poll.join()
+        self._champion.close()
+
+    def _follow(self, every: float) -> None:
+        while not self._end.is_set():
+            self.refresh()
+            self._end.wait(every)
+
+
+def _unobserved(phase: str, seconds: float) -> None:
+    """Nobody measures."""
