@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_platform.cli import context
+from mlops_platform.cli import context, serving
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -285,3 +285,6 @@ def dev(
     from mlops_platform.cli.dev import serve
 
     raise typer.Exit(serve(context.home(), port, mlflow_port))
+
+
+serving.register(app)

@@ -60,8 +60,12 @@ class LiveModel:
     @property
     def ready(self) -> bool:
         """Whether a version is verified and warm, and the alias is being followed."""
-        followed = self._poll is None or self._poll.is_alive()
-        return followed and self._champion.loaded is not None
+        return self.following and self._champion.loaded is not None
+
+    @property
+    def following(self) -> bool:
+        """Whether the thread that looks at the alias is alive."""
+        return self._poll is None or self._poll.is_alive()
 
     def standing(self) -> dict[str, Any]:
         """What answers, since when, and what was refused.

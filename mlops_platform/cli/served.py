@@ -1,0 +1,59 @@
+"""What one worker opens: live models with their online store and journal, and the routes over them."""
+
+import logging
+from datetime import UTC, datetime
+
+import polars as pl
+from starlette.types import ASGIApp
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.resources.home import Home
+from mlops_platform.resources.online import OnlineDoor
+from mlops_platform.serving.http.app import create_app
+from mlops_platform.serving.http.columns import TIME, entity_columns, frame_of
+from mlops_platform.serving.http.metrics import Metrics
+from mlops_platform.serving.http.schemas import example
+from mlops_platform.serving.http.service import Live, Service
+from mlops_platform.serving.http.settings import Settings
+from mlops_platform.serving.http.tracing import Tracing
+from mlops_platform.serving.live import LiveModel
+from mlops_platform.spec import Project
+
+_LOG = logging.getLogger(__name__)
+
+
+def opened(home: Home, project: Project, names: tuple[str, ...], settings: Settings
+           ) -> tuple[ASGIApp, Service, dict[str, object]]:  # fmt: skip
+    """The application of one worker, its models looked up once, and a row to ask the first of them.
+
+    Args:
+        home, project: Where champions are.
+        names: Of the models.
+        settings: Bounds and access.
+    """
+    metrics, tracing = Metrics(), Tracing.from_environment()
+    online = OnlineDoor(home, project)
+    models: dict[str, Live] = {}
+    for name in names:
+        observe = metrics.phase(name)
+        live = LiveModel(home, project, project.model(name), online=online,
+                         observe=tracing.phase(observe) if tracing is not None else observe)  # fmt: skip
+        live.refresh()
+        if live.ready:
+            _warm(online, project, name)
+        models[name] = live
+    service = Service(project=project, models=models)
+    app = create_app(service, settings=settings, metrics=metrics, tracing=tracing)
+    return app, service, example(entity_columns(project, project.model(names[0])))
+
+
+def _warm(online: OnlineDoor, project: Project, name: str) -> None:
+    """Reads the features of no one in particular: what a store imports or opens at its first read is then there."""
+    model = project.model(name)
+    columns = entity_columns(project, model)
+    row = frame_of(columns, {name: [value] for name, value in example(columns).items()}, 1, "warming")
+    try:
+        online.read(model, row.with_columns(pl.lit(datetime.now(UTC)).dt.cast_time_unit("us").alias(TIME)))
+    except PlatformError as error:
+        # Questions that bring their features can be answered all the same; the others are told.
+        _LOG.warning("the online store does not answer: %s", error.found)

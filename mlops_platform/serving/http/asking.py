@@ -1,0 +1,116 @@
+"""From the frames of a request to a question, and to its answer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.resources.source_code import resolve
+from mlops_platform.scoring.errors import InputError
+from mlops_platform.serving.http.answers import Told, told
+from mlops_platform.serving.http.columns import ID, TIME
+from mlops_platform.serving.http.errors import RETRY_SECONDS, Refused, invalid
+from mlops_platform.serving.http.service import Live
+from mlops_platform.serving.policy import RefusedRowsError
+from mlops_platform.serving.question import Question
+from mlops_platform.serving.swap import NotReadyError
+from mlops_platform.spec import Model, Project
+
+_MICROSECONDS = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One served model, and how it is asked.
+
+    Attributes:
+        project, model: The declarations.
+        live: What answers.
+    """
+
+    project: Project
+    model: Model
+    live: Live
+
+    def answer(self, kind: str, frame: pl.DataFrame) -> Told:
+        """Answers the rows of a request.
+
+        Args:
+            kind: entities, rows or features.
+            frame: N rows of that kind's columns.
+
+        Raises:
+            Refused: The model is not ready, or refuses a row.
+        """
+        question = self.question(kind, frame)
+        with refusing():
+            answers = self.live.answer(question)
+        return told(self.model.name, question, answers, self.model.examples.id)
+
+    def question(self, kind: str, frame: pl.DataFrame) -> Question:
+        """The question that rows of a kind are."""
+        if kind == "rows":
+            return Question(examples=self._examples(frame))
+        names = self.project.feature_names(self.model)
+        features = frame.select(names) if kind == "features" else None
+        return Question(examples=self._completed(frame), features=features)
+
+    def _completed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Entities with the time of the question, their id under the model's name, and every declared column."""
+        # One of these names may be the model's id column as well.
+        name = self.model.examples.id
+        ids = (
+            frame[ID] if ID in frame.columns else pl.Series(ID, [None], dtype=pl.String).new_from_index(0, frame.height)
+        )
+        now = pl.lit(datetime.now(UTC), dtype=_MICROSECONDS)
+        time = pl.col(TIME).fill_null(now) if TIME in frame.columns else now
+        carried = [pl.lit(None, dtype=pl.Int64).alias(column.name) for column in self.model.carried
+                   if column.name not in frame.columns]  # fmt: skip
+        return frame.with_columns(time.alias(TIME), *carried).with_columns(ids.alias(name)).select(self._names)
+
+    def _examples(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Examples that the project makes of raw rows, as batch does."""
+        table = self.project.raw_table(self.model.examples.upcoming_source)
+        makers = (table.times, self.model.examples.upcoming)
+        try:
+            found = resolve(makers[1])(resolve(makers[0])(frame.lazy())).collect()
+        except (pl.exceptions.PolarsError, ValueError, OverflowError) as error:
+            raise invalid("rows", f"rows that {makers[1]} makes questions of", type(error).__name__,
+                          "look at the values: a date or a time of day may be none") from None  # fmt: skip
+        missing = [name for name in self._names if name not in found.columns]
+        if missing:
+            raise PlatformError(required=f"{makers[1]} to give {', '.join(self._names)}",
+                                found=f"no {', '.join(missing)}", remedy="mend the function")  # fmt: skip
+        if found.is_empty() or found[TIME].null_count():
+            raise invalid("rows", "rows with a time", "none that can be told", "fill in their dates and times")
+        return found.select(self._names).with_columns(pl.col(TIME).cast(_MICROSECONDS))
+
+    @property
+    def _names(self) -> list[str]:
+        model = self.model
+        own = [*self.project.entity_keys(model), TIME, *(column.name for column in (*model.context, *model.carried))]
+        return list(dict.fromkeys([model.examples.id, *own]))
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Tells the model's own errors in HTTP's words."""
+    try:
+        yield
+    except RefusedRowsError as error:
+        raise Refused(422, "features", required=error.required, found=error.found, remedy=error.remedy) from None
+    except InputError as error:
+        raise Refused(422, "input", required=error.required, found=error.found, remedy=error.remedy) from None
+    except NotReadyError as error:
+        raise not_ready(error.found) from None
+
+
+def not_ready(reason: str) -> Refused:
+    """The refusal of a model that cannot answer yet."""
+    return Refused(
+        503, "not_ready", required="a version that is loaded, verified and warm", found=reason,
+        remedy="ask again; /readyz says when it is", headers={"retry-after": str(RETRY_SECONDS)},
+    )  # fmt: skip
