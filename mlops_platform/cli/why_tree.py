@@ -17,7 +17,8 @@ from mlops_platform.resources.home import Home
 from mlops_platform.spec import Forecast, Model, Project, metrics_in
 
 if TYPE_CHECKING:
-    from mlops_platform.provenance.feature_rows import FeatureRow, SourceRows
+    from mlops_platform.provenance.feature_rows import FeatureRow
+    from mlops_platform.provenance.source_rows import SourceRows
     from mlops_platform.provenance.walk import Why
 
 LATEST = "latest"
@@ -77,8 +78,9 @@ def why_tree(found: "Why", *, values: bool = True) -> Tree:
     for move in found.moves:
         model.add(f"{when(move.at)} {move.action}, asked by {escape(move.actor)}: {escape(move.reason)}")
     _add_checkpoint(model, found)
-    question = tree.add(f"[cyan]question[/] from {found.example.table}, Delta version {found.example.version}")
-    _add_files(question, found.example)
+    if found.example is not None:
+        question = tree.add(f"[cyan]question[/] from {found.example.table}, Delta version {found.example.version}")
+        _add_files(question, found.example)
     heading = f"[cyan]features[/] of {plural(len(found.features), 'view')}, each as known when asked"
     features = tree.add(f"{heading} (times in UTC, rows counted from 0)")
     for feature in found.features:

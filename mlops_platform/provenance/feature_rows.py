@@ -1,37 +1,24 @@
-"""From one example back to the feature rows that it saw, and from those to the raw rows behind them."""
+"""The feature rows that an example saw, and from those to the raw rows behind them.
 
-from dataclasses import dataclass
+The tables of one example are read together: what costs time is the number of queries, not that of rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
-from mlops_platform.manifest import Manifest, short
-from mlops_platform.point_in_time import ViewFrame, join_as_of
-from mlops_platform.resources.delta import DeltaDoor
+from mlops_platform.manifest import Manifest
+from mlops_platform.provenance.source_rows import SourceRows, by_file
+from mlops_platform.resources.delta_files import Bounds, TableFiles, literal
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.spec import FeatureTable, duration
 
-
-@dataclass(frozen=True, kw_only=True)
-class SourceRows:
-    """Raw rows, by file.
-
-    Attributes:
-        table: Raw table.
-        version: Its Delta version.
-        files: For each file: name, digest and the row numbers, from 0, in ascending order.
-    """
-
-    table: str
-    version: int
-    files: list[dict[str, Any]]
-
-    @property
-    def count(self) -> int:
-        """How many rows there are."""
-        return sum(len(file["rows"]) for file in self.files)
+PRESENT, MISSING = "present", "missing"
+_EVENT, _KNOWN = "event_timestamp", "known_timestamp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,87 +27,144 @@ class FeatureRow:
 
     Attributes:
         view: Feature table.
-        version: Its Delta version.
-        digest: Of the feature table.
+        version: Its Delta version; None where the row is in no version that is recorded.
+        digest: Of the feature table at that version.
         keys: Entity keys.
         event_timestamp, known_timestamp: Of the row, UTC; None where no row was visible.
-        values: The features.
-        source: The raw rows that it can depend on; None where no row was visible.
+        values: The features that the model was given.
+        source: The raw rows that it can depend on; None where no row was visible, or none is recorded.
         recomputed_equal: Whether the row, computed again from just those raw rows, is equal bit for bit.
+        status: ``present``, ``missing``, or what the online store said: ``stale``, ``later``.
+        marks: By feature, what a policy did about it.
+        as_answered: Of a live answer, whether the row that is recorded holds the very values that the model was given.
     """
 
     view: str
-    version: int
-    digest: str
+    version: int | None
+    digest: str | None
     keys: dict[str, Any]
     event_timestamp: datetime | None
     known_timestamp: datetime | None
     values: dict[str, Any]
     source: SourceRows | None
     recomputed_equal: bool | None
+    status: str = PRESENT
+    marks: dict[str, str] = field(default_factory=dict)
+    as_answered: bool | None = None
 
 
-def feature_row(home: Home, table: FeatureTable, names: list[str], example: dict[str, Any], features: Manifest,
-                raw: Manifest) -> FeatureRow:  # fmt: skip
-    """The row of one feature table that an example saw.
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """One row of a feature table, and which versions of the tables it is of.
+
+    Attributes:
+        table: The declaration.
+        names: Its features that the model reads.
+        keys: Entity keys.
+        features: The feature table.
+        raw: The raw table as the feature table read it; None where that is not recorded any more.
+        row: ``names`` and both times; None where no row was visible.
+    """
+
+    table: FeatureTable
+    names: list[str]
+    keys: dict[str, Any]
+    features: Manifest
+    raw: Manifest | None
+    row: dict[str, Any] | None
+
+
+def visible(home: Home, table: FeatureTable, names: Sequence[str], keys: dict[str, Any], at: datetime,
+            features: Manifest) -> dict[str, Any] | None:  # fmt: skip
+    """The newest row of a key that was visible at a time, as ``point_in_time.join_as_of`` chooses it.
+
+    Files are read from the newest on, until no other can hold a newer row.
+
+    Args:
+        home: Where the table is.
+        table: The declaration.
+        names: Features wanted.
+        keys: Entity keys; a null matches nothing.
+        at: The time of the question, UTC.
+        features: The feature table, as the answer read it.
+    """
+    if any(value is None for value in keys.values()):
+        return None
+    oldest = at - duration(table.ttl) if table.ttl else None
+    bounds: Bounds = {**{key: (value, value) for key, value in keys.items()}, _EVENT: (oldest, at)}
+    files = TableFiles.at(home.root / features.delta.path, features.delta.version)
+    newest: dict[str, Any] | None = None
+    for file in _newest_first(files.holding(bounds)):
+        if newest is not None and file[f"max.{_EVENT}"].item() < newest[_EVENT]:
+            break
+        rows = files.scan(bounds, file).filter((pl.col(_KNOWN) <= literal(at)) | pl.col(_KNOWN).is_null())
+        read = rows.select(*names, _EVENT, _KNOWN).collect(engine="in-memory")
+        newest = _newer(newest, newest_of(read))
+    return newest
+
+
+def _newest_first(files: pl.DataFrame) -> Sequence[pl.DataFrame]:
+    """One file each; all at once where a table has no statistics of its times."""
+    if f"max.{_EVENT}" not in files.columns or files[f"max.{_EVENT}"].null_count():
+        return [files.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias(f"max.{_EVENT}"))]
+    return list(files.sort(f"max.{_EVENT}", descending=True).iter_slices(1))
+
+
+def newest_of(rows: pl.DataFrame) -> dict[str, Any] | None:
+    """Of the rows of one key, that of the newest event time, then the newest known time, then the last one."""
+    ordered = rows.sort(_EVENT, _KNOWN, nulls_last=False, maintain_order=True)
+    return ordered.row(-1, named=True) if ordered.height else None
+
+
+def _newer(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any] | None:
+    if one is None or other is None:
+        return one or other
+    never = datetime.min.replace(tzinfo=one[_EVENT].tzinfo)
+    return max(other, one, key=lambda row: (row[_EVENT], row[_KNOWN] or never))
+
+
+def walked(home: Home, chosen: Sequence[Chosen]) -> list[FeatureRow]:
+    """The rows with the raw rows behind them, each computed again.
 
     Args:
         home: Where the tables are.
-        table: The declaration.
-        names: The feature columns asked for.
-        example: Keys and ``event_timestamp`` of the example.
-        features: The feature table, as the answer read it.
-        raw: The raw table, as the feature table read it.
+        chosen: The rows, in the order of the answer.
     """
-    keys = {key: example[key] for key in table.keys}
-    frame = DeltaDoor(home.root / features.delta.path).scan(features.delta.version)
-    view = ViewFrame(
-        name=table.name, frame=frame.filter(*_equal(keys)), keys={key: key for key in keys},
-        features={name: name for name in names}, event_timestamp="event_timestamp",
-        known_timestamp="known_timestamp", ttl=duration(table.ttl) if table.ttl else None,
-    )  # fmt: skip
-    types = {key: frame.collect_schema()[key] for key in keys}
-    entity = pl.LazyFrame({**{k: [v] for k, v in keys.items()}, "event_timestamp": [example["event_timestamp"]]},
-                          schema_overrides=types)  # fmt: skip
-    found = (
-        join_as_of(entity, [view], event_timestamp="event_timestamp", with_times=True)
-        .collect(engine="in-memory")
-        .row(0, named=True)
+    behind = [place for place, each in enumerate(chosen) if each.row is not None and each.raw is not None]
+    raw = pl.collect_all([_raw_rows(home, chosen[place]) for place in behind], engine="in-memory")
+    again = pl.collect_all(
+        [_again(chosen[place], rows) for place, rows in zip(behind, raw, strict=True)], engine="in-memory"
     )
-    event, known = found[f"{table.name}__event_timestamp"], found[f"{table.name}__known_timestamp"]
-    values = {name: found[name] for name in names}
+    found = {place: (rows, same) for place, rows, same in zip(behind, raw, again, strict=True)}
+    return [_told(each, *found.get(place, (None, None))) for place, each in enumerate(chosen)]
+
+
+def _told(chosen: Chosen, rows: pl.DataFrame | None, again: pl.DataFrame | None) -> FeatureRow:
+    row, raw = chosen.row or {}, chosen.raw
+    values = {name: row.get(name) for name in chosen.names}
     source, equal = None, None
-    if event is not None:
-        rows = _raw_rows(home, table, keys, raw, event)
-        source = SourceRows(table=table.source, version=raw.delta.version, files=by_file(rows, raw))
-        equal = _recomputes(table, names, keys, rows, (event, known), values)
-    return FeatureRow(view=table.name, version=features.delta.version, digest=features.digest, keys=keys,
-                      event_timestamp=event, known_timestamp=known, values=values, source=source,
-                      recomputed_equal=equal)  # fmt: skip
+    if rows is not None and again is not None and raw is not None:
+        source = SourceRows(table=chosen.table.source, version=raw.delta.version, files=by_file(rows, raw))
+        equal = not again.is_empty() and again.row(-1, named=True) == values
+    return FeatureRow(
+        view=chosen.table.name, version=chosen.features.delta.version, digest=chosen.features.digest, keys=chosen.keys,
+        event_timestamp=row.get(_EVENT), known_timestamp=row.get(_KNOWN), values=values, source=source,
+        recomputed_equal=equal, status=PRESENT if chosen.row else MISSING,
+    )  # fmt: skip
 
 
-def _equal(keys: dict[str, Any]) -> list[pl.Expr]:
-    return [pl.col(key) == pl.lit(value) for key, value in keys.items()]
+def _raw_rows(home: Home, chosen: Chosen) -> pl.LazyFrame:
+    assert chosen.raw is not None and chosen.row is not None
+    bounds: dict[str, tuple[Any, Any]] = {key: (value, value) for key, value in chosen.keys.items()}
+    if chosen.table.partition == "month":
+        back = duration(chosen.table.lookback) if chosen.table.lookback else timedelta(0)
+        bounds[_EVENT] = (chosen.row[_EVENT] - back, chosen.row[_EVENT])
+    return TableFiles.at(home.root / chosen.raw.delta.path, chosen.raw.delta.version).scan(bounds)
 
 
-def _raw_rows(home: Home, table: FeatureTable, keys: dict[str, Any], raw: Manifest, event: datetime) -> pl.DataFrame:
-    rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version).filter(*_equal(keys))
-    if table.partition == "month":
-        back = duration(table.lookback) if table.lookback else timedelta(0)
-        rows = rows.filter(pl.col("event_timestamp").is_between(event - back, event))
-    return rows.collect()
-
-
-def by_file(rows: pl.DataFrame, raw: Manifest) -> list[dict[str, Any]]:
-    """Raw rows as ``SourceRows.files``: by the file they came in."""
-    names = {short(digest): (name, digest) for digest, name in raw.content["files"].items()}
-    grouped = rows.group_by("_file").agg(pl.col("_row").sort()).sort("_file")
-    return [{"name": names[f][0], "digest": names[f][1], "rows": numbers} for f, numbers in grouped.iter_rows()]
-
-
-def _recomputes(table: FeatureTable, names: list[str], keys: dict[str, Any], rows: pl.DataFrame,
-                times: tuple[datetime, datetime], values: dict[str, Any]) -> bool:  # fmt: skip
-    event, known = times
-    same = (pl.col("event_timestamp") == event, pl.col("known_timestamp") == known)
-    again = resolve(table.compute)(rows.lazy()).filter(*same, *_equal(keys)).collect()
-    return not again.is_empty() and again.select(names).row(-1, named=True) == values
+def _again(chosen: Chosen, rows: pl.DataFrame) -> pl.LazyFrame:
+    """The row's features, computed from raw rows."""
+    assert chosen.row is not None
+    same = {**chosen.keys, _EVENT: chosen.row[_EVENT], _KNOWN: chosen.row[_KNOWN]}
+    found = resolve(chosen.table.compute)(rows.lazy())
+    return found.filter(*(pl.col(name).eq_missing(literal(value)) for name, value in same.items())).select(chosen.names)

@@ -1,22 +1,25 @@
-"""``why``: the walk from one prediction back to model, dataset, feature rows, raw rows and files; asks no server."""
+"""``why``: the walk from one answer back to model, dataset, feature rows, raw rows and files; asks no server."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import polars as pl
-
-from mlops_platform.errors import MissingArtifactError
-from mlops_platform.manifest import Manifest, short
+from mlops_platform.manifest import Manifest
+from mlops_platform.provenance.evidence import evidence
 from mlops_platform.provenance.example_rows import example_rows
-from mlops_platform.provenance.feature_rows import FeatureRow, SourceRows, feature_row
-from mlops_platform.resources.artifacts import Artifact, ArtifactStore
-from mlops_platform.resources.delta import DeltaDoor
-from mlops_platform.resources.history import DECISIONS, Move, PromotionHistory
+from mlops_platform.provenance.feature_rows import Chosen, FeatureRow, visible, walked
+from mlops_platform.provenance.live_rows import Told, live_rows, personal_columns
+from mlops_platform.provenance.logged import batch_of, example_of, logged
+from mlops_platform.provenance.runs import Run, runs, version_link
+from mlops_platform.provenance.source_rows import SourceRows
+from mlops_platform.resources.artifacts import ArtifactStore
+from mlops_platform.resources.history import Move
 from mlops_platform.resources.home import Home
-from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.spec import Forecast, Model, Project, duration
+
+BATCH, ONLINE = "batch", "online"
+LEFT_OUT = "left out: personal"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,141 +28,150 @@ class Why:
 
     Attributes:
         prediction: Its row in the prediction log.
+        mode: ``batch`` or ``online``.
+        role: ``champion``; ``canary``, whose answers callers get too; ``shadow``, whose answers nobody gets.
+        inputs: What was asked: keys, context and time; personal columns are hashed or left out.
         features_read: The values that the model was given.
         moves: Decisions of the promotion history that are about its model version.
-        checkpoint, dataset, evaluation: Manifests; the evaluation is the newest one of that checkpoint.
-        tuning: The tuning whose best values the training took, if its declaration points to one.
-        starts: The checkpoint that its training began from, then the one that this began from, and so on.
-        example: The raw rows that the question came from.
+        checkpoint, dataset, evaluation, verdict, tuning, starts: See ``Evidence``.
+        example: The raw rows that the question came from; None where a caller asked.
         features: One row a feature table.
+        runs: That made what the answer rests on.
+        links: To the UIs: ``version`` in MLflow's registry, ``dagster`` of the run that answered, if one did.
         missing: What is not recorded, in words.
     """
 
     prediction: dict[str, Any]
+    mode: str
+    role: str
+    inputs: dict[str, Any]
     features_read: dict[str, Any]
     moves: list[Move]
     checkpoint: Manifest
     dataset: Manifest
     evaluation: Manifest | None
+    verdict: Manifest | None
     tuning: Manifest | None
     starts: list[Manifest]
-    example: SourceRows
+    example: SourceRows | None
     features: list[FeatureRow]
+    runs: list[Run]
+    links: dict[str, str]
+    missing: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """What was asked and read: the part of ``Why`` that batch and live answers come to in different ways."""
+
+    inputs: dict[str, Any]
+    features_read: dict[str, Any]
+    example: SourceRows | None
+    features: list[FeatureRow]
+    made: list[Manifest]
     missing: list[str]
 
 
 def why(home: Home, project: Project, prediction_id: str) -> Why:
-    """Walks one prediction back.
+    """Walks one answer back.
 
     Args:
         home: Where everything is; no server is asked.
         project: The declaration.
-        prediction_id: As the prediction log has it.
+        prediction_id: As the answer or the prediction log has it.
 
     Raises:
-        MissingArtifactError: No model of the project has such a prediction.
+        MissingArtifactError: No model of the project has such a prediction, or what it rests on is gone.
+        CorruptArtifactError: Something that it rests on was edited.
     """
-    model, row = _logged(home, project, prediction_id)
-    store = ArtifactStore(home)
-    batch = _batch(store, row["batch"])
-    answers = pl.read_parquet(batch.file("predictions.parquet")).filter(pl.col("prediction_id") == prediction_id)
-    example = answers.row(0, named=True)
-    inputs = batch.manifest.recipe.inputs
-    checkpoint = store.open("checkpoint", row["checkpoint"]).manifest
-    dataset = store.open("dataset", checkpoint.recipe.inputs["dataset"]).manifest
-    starts, gone = _starts(store, checkpoint)
-    tuning, lost = _tuning(store, checkpoint)
-    moves = PromotionHistory(home, project.name, model.name).moves()
-    upcoming = store.open("raw", inputs[f"raw:{model.examples.upcoming_source}"]).manifest
+    model, row = logged(home, project, prediction_id)
+    known = evidence(home, project, model, row)
+    mode = row.get("mode") or BATCH
+    asked = _live(home, project, model, row) if mode == ONLINE else _batch(home, project, model, row)
+    links = {"version": version_link(project.name, model.name, row["version"])}
+    made = [*asked.made, known.checkpoint, known.dataset, known.evaluation, known.verdict, known.tuning, *known.starts]
     return Why(
-        prediction=row,
-        features_read={name: example[name] for name in [*project.numeric_columns(model), *model.categories]},
-        moves=[move for move in moves if move.challenger == row["checkpoint"] and move.action in DECISIONS],
-        checkpoint=checkpoint,
-        dataset=dataset,
-        evaluation=_evaluation(home, project, model, row["checkpoint"]),
-        tuning=tuning,
-        starts=starts,
-        example=example_rows(
-            home, project.raw_table(model.examples.upcoming_source), upcoming, resolve(model.examples.upcoming),
-            model.examples.id, row["example_id"], row["event_timestamp"], ahead=_ahead(model),
-        ),
-        features=_features(home, project, model, store, inputs, example),
-        missing=[*_missing(project, model, checkpoint), *gone, *lost],
+        prediction=row, mode=mode, role=row.get("role") or "champion", inputs=asked.inputs,
+        features_read=asked.features_read, moves=known.moves, checkpoint=known.checkpoint, dataset=known.dataset,
+        evaluation=known.evaluation, verdict=known.verdict, tuning=known.tuning, starts=known.starts,
+        example=asked.example, features=asked.features, runs=runs(home, made), links=links,
+        missing=[*asked.missing, *known.missing, *_revision(known.checkpoint)],
     )  # fmt: skip
+
+
+def _batch(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _Question:
+    store, asked = ArtifactStore(home), model.examples
+    batch = batch_of(store, row)
+    example = example_of(batch, row["prediction_id"])
+    inputs, keys = batch.manifest.recipe.inputs, project.entity_keys(model)
+    upcoming = store.open("raw", inputs[f"raw:{asked.upcoming_source}"]).manifest
+    source = example_rows(
+        home, project.raw_table(asked.upcoming_source), upcoming, resolve(asked.upcoming), asked.id,
+        row["example_id"], row["event_timestamp"], ahead=_ahead(model), keys={key: example[key] for key in keys},
+    )  # fmt: skip
+    chosen = []
+    for name, columns in project.feature_columns(model).items():
+        table, names = project.feature_table(name), [column.name for column in columns]
+        features = store.open("features", inputs[f"features:{name}"]).manifest
+        raw = store.open("raw", features.recipe.inputs[table.source]).manifest
+        own = {key: example[key] for key in table.keys}
+        seen = visible(home, table, names, own, example["event_timestamp"], features)
+        chosen.append(Chosen(table=table, names=names, keys=own, features=features, raw=raw, row=seen))
+    given = [*dict.fromkeys([asked.id, *keys, "event_timestamp", *(column.name for column in model.context)])]
+    missing = ["why the upstream delivered what it delivered: the walk ends at the landed file and its row numbers"]
+    return _Question(
+        inputs=_kept(project, {name: example[name] for name in given if name in example}),
+        features_read=_kept(project, _features_read(project, model, example)), example=source,
+        features=[_without_personal(project, each) for each in walked(home, chosen)],
+        made=[batch.manifest], missing=[*missing, *_sequence(model)],
+    )  # fmt: skip
+
+
+def _live(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _Question:
+    told = Told.of(row)
+    features, missing = live_rows(home, project, model, told)
+    missing = ["who asked: a live answer's log keeps the question's values and no caller", *missing]
+    if not row.get("features"):
+        missing.append("the feature values that the model was given: this answer's log does not have them")
+    return _Question(
+        inputs=told.inputs, features_read=_features_read(project, model, {**told.inputs, **told.features}),
+        example=None, features=[_without_personal(project, each) for each in features], made=[],
+        missing=[*missing, *_sequence(model)],
+    )  # fmt: skip
+
+
+def _features_read(project: Project, model: Model, example: dict[str, Any]) -> dict[str, Any]:
+    return {name: example.get(name) for name in [*project.numeric_columns(model), *model.categories]}
 
 
 def _ahead(model: Model) -> timedelta:
     return model.task.horizon * duration(model.task.step) if isinstance(model.task, Forecast) else timedelta(0)
 
 
-def _logged(home: Home, project: Project, prediction_id: str) -> tuple[Model, dict[str, Any]]:
-    for model in project.models:
-        log = DeltaDoor(home.prediction_log(project.name, model.name))
-        found = log.scan().filter(pl.col("prediction_id") == prediction_id).collect() if log.exists else pl.DataFrame()
-        if not found.is_empty():
-            return model, found.drop("_partition").row(0, named=True)
-    logs = [str(home.prediction_log(project.name, model.name)) for model in project.models]
-    raise MissingArtifactError(
-        required=f"a prediction {prediction_id!r} in the prediction log", found=f"none in {', '.join(logs)}",
-        remedy="take an id from the predictions asset, or from: mlops status",
-    )  # fmt: skip
+def _kept(project: Project, values: dict[str, Any]) -> dict[str, Any]:
+    """Values without those of personal columns, which a feature's full name ends in."""
+    personal = personal_columns(project)
+    return {n: LEFT_OUT if n.rpartition("__")[2] in personal and v is not None else v for n, v in values.items()}
 
 
-def _batch(store: ArtifactStore, batch: str) -> Artifact:
-    for path in sorted((store.root / "predictions").glob("*/manifest.json")):
-        manifest = Manifest.from_json(path.read_bytes(), source=str(path))
-        if manifest.content["batch"] == batch:
-            return store.open("predictions", manifest.digest)
-    raise MissingArtifactError(required=f"the predictions of batch {batch}", found="no such artifact",
-                               remedy="materialize the predictions: they are made again with equal bytes")  # fmt: skip
+def _without_personal(project: Project, row: FeatureRow) -> FeatureRow:
+    return replace(row, keys=_kept(project, row.keys), values=_kept(project, row.values))
 
 
-def _evaluation(home: Home, project: Project, model: Model, checkpoint: str) -> Manifest | None:
-    found = Refs(home).find(f"{project.name}/{model.name}/evaluation")
-    return found.manifest if found and found.manifest.recipe.inputs.get("checkpoint") == checkpoint else None
+def _sequence(model: Model) -> list[str]:
+    if model.network.sequence is None:
+        return []
+    entity = ", ".join(model.network.sequence.entity)
+    return [f"the steps before: a model of sequences also answers from the state that the earlier rows of its {entity} "
+            "left, and these are not listed"]  # fmt: skip
 
 
-def _starts(store: ArtifactStore, checkpoint: Manifest) -> tuple[list[Manifest], list[str]]:
-    """The checkpoints that warm starts go back to, newest first, and what of them the store no longer has."""
-    starts: list[Manifest] = []
-    while (digest := (starts[-1] if starts else checkpoint).recipe.inputs.get("warm_start")) is not None:
-        try:
-            starts.append(store.open("checkpoint", digest).manifest)
-        except MissingArtifactError as error:
-            return starts, [f"the checkpoint {short(digest)} that a training began from: {error.found}"]
-    return starts, []
-
-
-def _tuning(store: ArtifactStore, checkpoint: Manifest) -> tuple[Manifest | None, list[str]]:
-    """The tuning that a checkpoint took its values from, or that the store no longer has it."""
-    digest = checkpoint.recipe.inputs.get("tuning")
-    if digest is None:
-        return None, []
-    try:
-        return store.open("tuning", digest).manifest, []
-    except MissingArtifactError as error:
-        return None, [f"the tuning {short(digest)} that the values of a training come from: {error.found}"]
-
-
-def _features(home: Home, project: Project, model: Model, store: ArtifactStore, inputs: Any,
-              example: dict[str, Any]) -> list[FeatureRow]:  # fmt: skip
-    rows = []
-    for name, columns in project.feature_columns(model).items():
-        table = project.feature_table(name)
-        features = store.open("features", inputs[f"features:{name}"]).manifest
-        raw = store.open("raw", features.recipe.inputs[table.source]).manifest
-        rows.append(feature_row(home, table, [column.name for column in columns], example, features, raw))
-    return rows
-
-
-def _missing(project: Project, model: Model, checkpoint: Manifest) -> list[str]:
-    missing = ["why the upstream delivered what it delivered: the walk ends at the landed file and its row numbers"]
+def _revision(checkpoint: Manifest) -> list[str]:
     if checkpoint.produced.git_revision is None:
-        missing.append("the git revision: the code did not run from a repository (its digest is recorded)")
-    elif checkpoint.produced.git_revision.endswith("-dirty"):
-        missing.append("uncommitted changes of the working tree (the digest of the code that ran is recorded)")
-    return missing
+        return ["the git revision: the code did not run from a repository (its digest is recorded)"]
+    if checkpoint.produced.git_revision.endswith("-dirty"):
+        return ["uncommitted changes of the working tree (the digest of the code that ran is recorded)"]
+    return []
 
 
 def as_json(found: Why) -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""Finding one answer among millions: in the prediction logs by file statistics, and its batch among the artifacts."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mlops_platform.errors import MissingArtifactError
+from mlops_platform.manifest import Manifest
+from mlops_platform.resources.artifacts import MANIFEST, Artifact, ArtifactStore
+from mlops_platform.resources.delta import PARTITION, DeltaDoor
+from mlops_platform.resources.delta_files import TableFiles
+from mlops_platform.resources.home import Home
+from mlops_platform.spec import Model, Project
+
+_LONGEST = 200
+_folders: dict[tuple[Path, str], str] = {}
+
+
+def logged(home: Home, project: Project, prediction_id: str) -> tuple[Model, dict[str, Any]]:
+    """The model that gave an answer, and the answer's row in the prediction log.
+
+    Ids of live answers begin with their time and those of a batch with its digest, so that the statistics of the log's
+    files lead to the one that has it; an id of the old, random form is looked for in every file.
+
+    Args:
+        home: Where the logs are.
+        project: Whose models.
+        prediction_id: Any text.
+
+    Raises:
+        MissingArtifactError: No model of the project has such a prediction.
+    """
+    for model in project.models:
+        path = home.prediction_log(project.name, model.name)
+        if len(prediction_id) <= _LONGEST and DeltaDoor(path).exists:
+            found = TableFiles.at(path).scan({"prediction_id": (prediction_id, prediction_id)}).collect()
+            if not found.is_empty():
+                return model, found.drop(PARTITION).row(0, named=True)
+    logs = [home.relative(home.prediction_log(project.name, model.name)) for model in project.models]
+    shown = prediction_id if len(prediction_id) <= _LONGEST else f"{prediction_id[:_LONGEST]}..."
+    raise MissingArtifactError(
+        required=f"a prediction {shown!r} in the prediction log", found=f"none in {', '.join(logs)} of this home",
+        remedy="take an id from an answer, from the predictions asset, or from: mlops status",
+    )  # fmt: skip
+
+
+def batch_of(store: ArtifactStore, row: dict[str, Any]) -> Artifact:
+    """The predictions of the batch in which an answer was given.
+
+    The artifact is written when its answers have been logged, so those of about that time are looked at first.
+
+    Args:
+        store: Where artifacts are.
+        row: Of the prediction log.
+
+    Raises:
+        MissingArtifactError: There is no such artifact any more.
+    """
+    root, batch = store.root / "predictions", row["batch"]
+    known = _folders.get((root, batch))
+    folders = [root / known] if known else []
+    if root.is_dir():
+        at = row["answered_at"].timestamp()
+        folders += sorted(root.iterdir(), key=lambda folder: abs(folder.stat().st_mtime - at))
+    for folder in folders:
+        path = folder / MANIFEST
+        data = path.read_bytes() if path.is_file() else b""
+        if batch.encode() in data and Manifest.from_json(data, source=str(path)).content["batch"] == batch:
+            _folders[root, batch] = folder.name
+            return store.open("predictions", f"sha256:{folder.name}")
+    raise MissingArtifactError(required=f"the predictions of batch {batch}", found="no such artifact",
+                               remedy="materialize the predictions: they are made again with equal bytes")  # fmt: skip
+
+
+def example_of(batch: Artifact, prediction_id: str) -> dict[str, Any]:
+    """The example behind an answer of a batch, with its features.
+
+    Raises:
+        MissingArtifactError: The batch has no such answer.
+        CorruptArtifactError: The batch's file is not what its manifest says.
+    """
+    rows = pl.scan_parquet(batch.file("predictions.parquet"), glob=False)
+    found = rows.filter(pl.col("prediction_id") == pl.lit(prediction_id)).collect()
+    if found.is_empty():
+        raise MissingArtifactError(
+            required=f"the answer {prediction_id} among those of its batch",
+            found=f"{batch.manifest.content['rows']} others in {batch.folder.name[:12]}",
+            remedy="restore the prediction log from a backup: an entry of it was edited",
+        )
+    return found.row(0, named=True)
