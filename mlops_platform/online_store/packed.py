@@ -143,6 +143,13 @@ class PackedStore:
                 connection.execute(f"DROP TABLE IF EXISTS {_quoted(name)}")
                 connection.execute("DELETE FROM views WHERE name = ?", (name,))
 
+    def delete_if_empty(self) -> None:
+        """Deletes the file if it has no view any more."""
+        if self.path.is_file() and not self._connection().execute("SELECT count(*) FROM views").fetchone()[0]:
+            self.close()
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
     def count(self, view: PackedView) -> int:
         """How many entities have a row."""
         with self._reading(view) as connection:
