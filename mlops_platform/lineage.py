@@ -8,7 +8,8 @@
 
 ``build_definitions(project)`` is the whole contract of reuse. What moves by itself: files that land ask for a data run
 (all but training), whatever else changes is followed as the stations' conditions say, and a retrain decision that says
-yes asks for the model's training run.
+yes asks for the model's training run. Where a model declares rollouts, a challenger that passed the gate meets live
+traffic beside the champion; a station judges it as labels arrive, and another writes what follows into the history.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,9 +24,13 @@ from mlops_platform.features.assets import feast_registry_asset, feature_table_a
 from mlops_platform.features.checks import feature_table_checks, online_checks, registry_checks
 from mlops_platform.monitoring.assets import monitoring_asset
 from mlops_platform.monitoring.checks import monitoring_checks
+from mlops_platform.monitoring.rollout.assets import rollout_asset
+from mlops_platform.monitoring.rollout.events import judge_tellers
+from mlops_platform.monitoring.rollout.sensors import rollout_sensor
 from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.registry.events import promotion_tellers
+from mlops_platform.registry.rollout.assets import rollout_decision_asset
 from mlops_platform.registry.sensors import champion_sensor
 from mlops_platform.resources.automation import PROJECT, TABLES, TRAINS, Job, Launch, automation_sensor
 from mlops_platform.resources.compute import ComputeResource
@@ -48,7 +53,7 @@ from mlops_platform.training.checks import checkpoint_checks
 from mlops_platform.training.tuning.assets import tuning_asset
 from mlops_platform.training.tuning.checks import tuning_checks
 
-TELLERS = (quarantine_tellers, promotion_tellers)
+TELLERS = (quarantine_tellers, promotion_tellers, judge_tellers)
 """The records of the rooms of which notifications tell."""
 
 
@@ -74,6 +79,7 @@ def build_definitions(project: Project) -> dg.Definitions:
             automation_sensor(project),
             retraining_sensor(project, data, training),
             champion_sensor(project, training),
+            *([rollout_sensor(project, data)] if any(m.serving.rollout for m in project.models) else []),
             reaper_sensor(project, jobs, mlflow),
             notifications_sensor(project, TELLERS),
         ],
@@ -108,7 +114,8 @@ def data_job(project: Project) -> Launch:
 def training_job(project: Project, model: Model) -> Launch:
     """Trains a model on its newest dataset, judges it, and makes it champion if it is better."""
     decided = ["retrain_decision"] if model.retraining is not None else []
-    keys = _keys(project, model, [*TRAINED, *FOLLOWING, *decided])
+    judged = ROLLOUT if model.serving.rollout is not None else ()
+    keys = _keys(project, model, [*TRAINED, *FOLLOWING, *judged, *decided])
     job = dg.define_asset_job(
         f"{project.name}_{model.name}_training",
         selection=dg.AssetSelection.assets(*keys),
@@ -124,6 +131,8 @@ ASKED = "tuning"
 """The station that works only when a person asks for it, whatever a run contains."""
 FOLLOWING = ("predictions", "monitoring")
 """Stations that a training run brings up to date for the model that is live after it."""
+ROLLOUT = ("rollout", "rollout_decision")
+"""Stations of a model that declares rollouts: the judge, and what follows from its finding."""
 
 
 def _assets(project: Project) -> list[dg.AssetsDefinition]:
@@ -154,6 +163,9 @@ def model_assets(project: Project, model: Model) -> Iterator[dg.AssetsDefinition
     yield champion_asset(project, model)
     yield predictions_asset(project, model)
     yield monitoring_asset(project, model)
+    if model.serving.rollout is not None:
+        yield rollout_asset(project, model, model.serving.rollout)
+        yield rollout_decision_asset(project, model)
     if model.retraining is not None:
         yield retrain_decision_asset(project, model)
 

@@ -30,6 +30,8 @@ _ROOMS = {
     "champion": "registry",
     "predictions": "serving",
     "monitoring": "monitoring",
+    "rollout": "monitoring",
+    "rollout_decision": "registry",
     "retrain_decision": "retraining",
 }
 
@@ -44,6 +46,8 @@ def outline(project: Project) -> list[Planned]:
         Planned(f"{name}/{m.name}/{station}", room)
         for m in project.models
         for station, room in _ROOMS.items()
-        if (m.retraining is not None or room != "retraining") and (m.tuning is not None or station != TUNING)
+        if (m.retraining is not None or room != "retraining")
+        and (m.tuning is not None or station != TUNING)
+        and (m.serving.rollout is not None or not station.startswith("rollout"))
     ]
     return [*raw, *features, *feast, *models]

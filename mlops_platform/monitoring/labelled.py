@@ -44,13 +44,25 @@ def labelled_answers(log: pl.LazyFrame, checkpoint: str, examples: pl.LazyFrame,
     newest = logged.sort("answered_at", "prediction_id").unique("example_id", keep="last", maintain_order=True)
     kind = examples.collect_schema()["label"]
     forecast = isinstance(kind, pl.Array)
-    label = pl.col("label").cast(kind if forecast else pl.Int8)
-    known = examples.select(pl.col(identity).alias("example_id"), label, "label_known_timestamp")
-    labels = _newest_labels(known.join(newest.lazy().select("example_id"), on="example_id", how="semi").collect())
+    labels = labels_of(newest.select("example_id"), examples, identity=identity)
     score = pl.col("score").cast(kind) if forecast else pl.col("score")
     rows = newest.select("example_id", "event_timestamp", score).join(labels, on="example_id", how="inner")
     return Labelled(rows=rows.sort("event_timestamp", "example_id"), answers=newest.height,
                     repeated=logged.height - newest.height)  # fmt: skip
+
+
+def labels_of(asked: pl.DataFrame, examples: pl.LazyFrame, *, identity: str) -> pl.DataFrame:
+    """``example_id`` and ``label`` (Int8, or an array of Float32 of forecasts) of those asked whose label is known.
+
+    Args:
+        asked: ``example_id``.
+        examples: ``identity``, ``label``, ``label_known_timestamp``, as ``Examples.labelled`` makes them.
+        identity: Column of the example's id.
+    """
+    kind = examples.collect_schema()["label"]
+    label = pl.col("label").cast(kind if isinstance(kind, pl.Array) else pl.Int8)
+    known = examples.select(pl.col(identity).alias("example_id"), label, "label_known_timestamp")
+    return _newest_labels(known.join(asked.lazy(), on="example_id", how="semi").collect())
 
 
 def _newest_labels(known: pl.DataFrame) -> pl.DataFrame:

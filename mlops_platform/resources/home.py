@@ -149,6 +149,10 @@ class Home:
         """Folder of the records of versions that did not verify or warm, one file each."""
         return self.root / "serving" / project / model / "refused"
 
+    def rollout(self, project: str, model: str) -> Path:
+        """Folder of the records that judge and serving processes keep of an open rollout."""
+        return self.root / "serving" / project / model / "rollout"
+
     def relative(self, path: Path) -> str:
         """A path as manifests write it."""
         return path.relative_to(self.root).as_posix()

@@ -18,9 +18,13 @@ class Rollout:
         margin: How much worse the gate's metric may be, in its own unit, to be called not worse.
         confidence: Of the sequential test, whatever number of looks it takes.
         min_rows: Fewer rows with labels are reported and not judged.
+        min_days: Those of fewer calendar days are reported and not judged: the rows of one day share their luck.
         max_days: After so many days without a verdict it is rolled back.
         max_disagreement: Mean absolute difference of both scores beyond which it is rolled back before labels arrive.
         max_slowdown: Ratio of both models' median scoring times beyond which it is rolled back.
+        max_failures: Share of the questions that it failed to score beyond which it is rolled back.
+        every: How often it is judged at least, ``1h``. Where the newest verdict is three times as old, the challenger
+            meets no traffic until there is another: no judge, no rollout.
     """
 
     kind: Literal["shadow", "canary"] = "shadow"
@@ -29,9 +33,12 @@ class Rollout:
     margin: float = 0.0
     confidence: float = 0.95
     min_rows: int = 500
+    min_days: int = 7
     max_days: int = 28
     max_disagreement: float | None = None
     max_slowdown: float | None = None
+    max_failures: float = 0.01
+    every: str = "1h"
 
     def __post_init__(self) -> None:
         kinds = ("shadow", "canary")
@@ -42,6 +49,13 @@ class Rollout:
         require(inside, "Rollout.confidence", self.confidence, "above 0.5 and below 1", "0.95 is usual")
         for name in ("min_rows", "max_days"):
             require(getattr(self, name) > 0, f"Rollout.{name}", getattr(self, name), "one or more", "raise it")
+        days = self.min_days
+        require(
+            2 <= days <= self.max_days, "Rollout.min_days", days, f"from 2 to max_days={self.max_days}", "7 is usual"
+        )
+        share = self.max_failures
+        require(0 <= share < 1, "Rollout.max_failures", share, "from 0 to below 1", "0.01 is usual")
+        duration(self.every, name="Rollout.every")
         for name in ("max_disagreement", "max_slowdown"):
             limit = getattr(self, name)
             require(limit is None or limit > 0, f"Rollout.{name}", limit, "above zero", "raise it or leave it out")

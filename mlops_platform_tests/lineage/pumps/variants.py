@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mlops_platform.spec import OneOf, Project, Tuning
+from mlops_platform.spec import OneOf, Project, Rollout, Serving, Tuning
 from mlops_platform_tests.lineage.pumps.project import MODEL, PROJECT
 
 
@@ -24,3 +24,10 @@ def tuned(which: str | None = None) -> Project:
 
 TUNING = Tuning(space={"learning_rate": OneOf((0.03, 1e-6)), "epochs": OneOf((8, 12))}, trials=3)
 TUNABLE = tuned()
+
+
+def rolling(epochs: int, **rollout: object) -> Project:
+    """The pumps, trained for so many epochs; what passes meets live traffic, and is judged on few rows of few days."""
+    (model,) = trained(epochs).models
+    judged = Rollout(**{"min_rows": 8, "min_days": 3, "margin": 0.05, **rollout})  # type: ignore[arg-type]
+    return replace(PROJECT, models=(replace(model, serving=Serving(rollout=judged)),))

@@ -1,0 +1,1 @@
+"""What follows from a rollout's judge: promotion or rollback, through the history."""
