@@ -240,7 +240,9 @@ def _typed(column: Given, found: pl.Series, place: str) -> pl.Series:
     bounds = column.bounds
     wrong = found.is_null() if not column.nullable else pl.zeros(len(found), pl.Boolean, eager=True)
     if bounds is not None:
-        wrong |= ~(found.is_between(*bounds) & (found.is_finite() if found.dtype.is_float() else True)).fill_null(True)
+        # Wide enough for both bounds, whatever the width that came; no NaN is between any.
+        wide = found.cast(pl.Float64 if column.dtype.startswith("float") else pl.Int128)
+        wrong |= ~(wide.is_between(*bounds) & ~wide.is_nan()).fill_null(True)
     elif column.dtype == "string":
         wrong |= (found.cast(pl.String).str.len_chars() > LONGEST_TEXT).fill_null(False)
     elif column.dtype == "timestamp":

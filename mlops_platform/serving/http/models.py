@@ -9,6 +9,7 @@ from mlops_platform.serving.http.errors import Refused, refusals, shown
 from mlops_platform.serving.http.schemas import Models, Standing
 from mlops_platform.serving.http.service import Service
 
+_POSTED = frozenset({"predict", "invocations"})
 _REFUSED = refusals(401, 404, 421)
 
 
@@ -42,6 +43,9 @@ def models_router(service: Service) -> APIRouter:
 
 def _unknown(service: Service, name: str, rest: str = "") -> NoReturn:
     served = ", ".join(service.models)
+    if name in service.models and rest in _POSTED:
+        raise Refused(405, "method", required="POST", found="another method", remedy="see /docs",
+                      headers={"allow": "POST"})  # fmt: skip
     if name in service.models:
         raise Refused(404, "not_found", required="a path of this service", found=shown(f"/v1/models/{name}/{rest}"),
                       remedy="see /docs")  # fmt: skip

@@ -1,0 +1,70 @@
+"""The service keeps what its OpenAPI document says, asked by schemathesis: seeded, and never a failure of its own."""
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from jsonschema import Draft202012Validator
+
+PREDICT = "/v1/models/pump_repair/predict"
+_CHECKED = ("GET /livez", "GET /readyz", "GET /v1/models", "GET /v1/models/{name}", f"POST {PREDICT}",
+            "POST /invocations", "GET /ping", "GET /version")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def document(client: httpx.Client) -> dict:
+    """What ``/openapi.json`` answers."""
+    found: dict = client.get("/openapi.json").json()
+    return found
+
+
+def test_the_document_names_every_column_with_its_type(document: dict) -> None:
+    body = document["paths"][PREDICT]["post"]["requestBody"]["content"]
+    assert sorted(body) == ["application/json", "application/vnd.apache.arrow.stream"]
+    entities = next(form for form in body["application/json"]["schema"]["oneOf"] if form["required"] == ["entities"])
+    row = entities["properties"]["entities"]["items"]
+    assert row["properties"]["pump"]["type"] == "string"
+    assert {"type": "null"} in row["properties"]["weekday"]["anyOf"]
+    assert row["required"] == ["pump", "weekday"]
+
+
+def test_every_refusal_of_a_prediction_is_in_the_document(document: dict) -> None:
+    responses = document["paths"][PREDICT]["post"]["responses"]
+    for status in ("400", "401", "404", "406", "408", "413", "415", "421", "422", "429", "503"):
+        schema = responses[status]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Refusal"}
+
+
+def test_an_answer_is_as_the_document_says(document: dict, client: httpx.Client) -> None:
+    schema = document["paths"][PREDICT]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    body = {"entities": [{"pump": "P0", "weekday": 1, "id": "a"}], "return_features": True}
+    answer = client.post(PREDICT, json=body).json()
+    Draft202012Validator({**schema, "components": document["components"]}).validate(answer)
+
+
+@pytest.mark.parametrize("operation", _CHECKED)
+def test_the_service_keeps_its_document(document: dict, client: httpx.Client, operation: str) -> None:
+    method, _, path = operation.partition(" ")
+    schema = schemathesis.openapi.from_dict(document)
+    base = str(client.base_url)
+    statuses: set[int] = set()
+
+    @schema.include(method=method, path=path).parametrize()
+    def ask(case: schemathesis.Case) -> None:
+        statuses.add(case.call_and_validate(base_url=base, timeout=20).status_code)
+
+    budget = settings(max_examples=40, deadline=None, derandomize=True, database=None,
+                      phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))  # fmt: skip
+    (found,) = list(schema.include(method=method, path=path).get_all_operations())
+    case_strategy = found.ok().as_strategy()
+
+    from hypothesis import given
+
+    @budget
+    @given(case=case_strategy)
+    def run(case: schemathesis.Case) -> None:
+        statuses.add(case.call_and_validate(base_url=base, timeout=20).status_code)
+
+    run()
+    assert statuses
+    assert not any(status >= 500 for status in statuses)
