@@ -184,7 +184,9 @@ def test_arrow_takes_other_widths_and_categories_of_the_same_kind(client: httpx.
     assert ask(client, arrow(frame.with_columns(weekday=None))).status_code == 200
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_broken_arrow_is_refused_and_never_a_failure(client: httpx.Client, data: st.DataObject) -> None:
     whole = arrow(VALUES)
@@ -215,9 +217,7 @@ def test_broken_arrow_is_refused_and_never_a_failure(client: httpx.Client, data:
         ({"instances": [[1, 2]]}, 422, ["object"]), ({"dataframe_records": [ROW], "params": {"a": 1}}, 422, ["params"]),
     ],
 )  # fmt: skip
-def test_a_bad_body_in_mlflows_forms_is_refused(
-    client: httpx.Client, body: Any, status: int, words: list[str]
-) -> None:
+def test_a_bad_body_in_mlflows_forms_is_refused(client: httpx.Client, body: Any, status: int, words: list[str]) -> None:
     refused(client.post(INVOCATIONS, json=body), status, *words)
 
 

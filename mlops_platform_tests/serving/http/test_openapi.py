@@ -3,12 +3,15 @@
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from jsonschema import Draft202012Validator
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 PREDICT = "/v1/models/pump_repair/predict"
 _CHECKED = ("GET /livez", "GET /readyz", "GET /v1/models", "GET /v1/models/{name}", f"POST {PREDICT}",
-            "POST /invocations", "GET /ping", "GET /version")  # fmt: skip
+            "POST /invocations")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,29 +45,29 @@ def test_an_answer_is_as_the_document_says(document: dict, client: httpx.Client)
     Draft202012Validator({**schema, "components": document["components"]}).validate(answer)
 
 
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "unfitting"])
 @pytest.mark.parametrize("operation", _CHECKED)
-def test_the_service_keeps_its_document(document: dict, client: httpx.Client, operation: str) -> None:
+def test_the_service_keeps_its_document(
+    document: dict, client: httpx.Client, operation: str, mode: GenerationMode
+) -> None:
     method, _, path = operation.partition(" ")
-    schema = schemathesis.openapi.from_dict(document)
-    base = str(client.base_url)
+    (found,) = schemathesis.openapi.from_dict(document).include(method=method, path=path).get_all_operations()
+    # MLflow's forms of a data frame are wider than a schema can tell: a row's columns stand beside its values.
+    excluded = [positive_data_acceptance, negative_data_rejection] if operation == "POST /invocations" else []
     statuses: set[int] = set()
 
-    @schema.include(method=method, path=path).parametrize()
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(case=found.ok().as_strategy(generation_mode=mode))
     def ask(case: schemathesis.Case) -> None:
-        statuses.add(case.call_and_validate(base_url=base, timeout=20).status_code)
+        answer = case.call_and_validate(base_url=str(client.base_url), timeout=20, excluded_checks=excluded)
+        statuses.add(answer.status_code)
 
-    budget = settings(max_examples=40, deadline=None, derandomize=True, database=None,
-                      phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))  # fmt: skip
-    (found,) = list(schema.include(method=method, path=path).get_all_operations())
-    case_strategy = found.ok().as_strategy()
-
-    from hypothesis import given
-
-    @budget
-    @given(case=case_strategy)
-    def run(case: schemathesis.Case) -> None:
-        statuses.add(case.call_and_validate(base_url=base, timeout=20).status_code)
-
-    run()
+    try:
+        ask()
+    except Unsatisfiable:
+        # Nothing of a request without parameters can be unfitting.
+        assert mode is GenerationMode.NEGATIVE
+        return
     assert statuses
-    assert not any(status >= 500 for status in statuses)
+    assert max(statuses) < 500

@@ -30,7 +30,21 @@ _COLUMNS = st.builds(
     ),
     st.sampled_from(sorted(TYPES)), st.booleans(), _BOUNDS, _BOUNDS,
 )  # fmt: skip
-_EDGES = [2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 127, 128, 3.4028234663852886e38, 3.5e38, 1.5, 2.0, -0.0, 10**400, 1e308]
+_EDGES = [
+    2**63 - 1,
+    2**63,
+    -(2**63),
+    -(2**63) - 1,
+    127,
+    128,
+    3.4028234663852886e38,
+    3.5e38,
+    1.5,
+    2.0,
+    -0.0,
+    10**400,
+    1e308,
+]
 _TIMES = st.datetimes(datetime(1890, 1, 1), datetime(2210, 1, 1), timezones=st.just(UTC)).map(datetime.isoformat)
 _VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(_EDGES),
@@ -92,5 +106,5 @@ def test_a_form_tells_types_bounds_and_what_must_be_named() -> None:
     assert row["maxItems"] == 100
     # Slices are computed from carried columns; the network never sees them.
     assert "hour_of_day" not in row["items"]["required"]
-    assert {"origin", "tailnum", "distance", "origin_weather__temp"} <= set(row["items"]["required"])
+    assert {"origin", "tailnum", "distance", "aircraft__built"} <= set(row["items"]["required"])
     assert row["items"]["additionalProperties"] is False
