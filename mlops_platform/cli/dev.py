@@ -59,6 +59,7 @@ def serve(home: Home, port: int, mlflow_port: int) -> int:
     dagster_port = free_port(port, shown, "Dagster")
     mlflow_port = free_port(mlflow_port, shown, "MLflow", taken=dagster_port)
     os.environ["MLOPS_MLFLOW_UI"] = f"http://{HOST}:{mlflow_port}"
+    os.environ["MLOPS_DAGSTER_UI"] = f"http://{HOST}:{dagster_port}"
     return run(servers(home, dagster_port, mlflow_port), shown)
 
 

@@ -7,6 +7,7 @@ import polars as pl
 from starlette.types import ASGIApp
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.provenance.router import why_router
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.online import OnlineDoor
 from mlops_platform.serving.http.app import create_app
@@ -43,7 +44,8 @@ def opened(home: Home, project: Project, names: tuple[str, ...], settings: Setti
             _warm(online, project, name)
         models[name] = live
     service = Service(project=project, models=models)
-    app = create_app(service, settings=settings, metrics=metrics, tracing=tracing)
+    explaining = why_router(home, project)
+    app = create_app(service, routers=[explaining], settings=settings, metrics=metrics, tracing=tracing)
     return app, service, example(entity_columns(project, project.model(names[0])))
 
 

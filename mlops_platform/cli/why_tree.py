@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 _MOST_RANGES = 8
+_ROLES = {"champion": "by the champion", "canary": "by a canary, as callers got it",
+          "shadow": "by a shadow: nobody was shown it"}  # fmt: skip
 
 
 def show_why(project: Project, home: Home, prediction: str, *, as_json: bool) -> None:
@@ -71,27 +73,41 @@ def newest(project: Project, home: Home, models: Sequence[Model] | None = None) 
 def why_tree(found: "Why", *, values: bool = True) -> Tree:
     """The tree; ``values`` says whether each feature is listed."""
     row = found.prediction
-    asked = f"for {escape(row['example_id'])}, asked as of {when(row['event_timestamp'])} UTC"
+    example = f"for {escape(row['example_id'])}" if row.get("example_id") else "for an example without a name"
+    asked = f"{example}, asked as of {when(row['event_timestamp'])} UTC"
     tree = Tree(f"[bold]prediction {row['prediction_id']}[/]  score [bold]{score(row['score'])}[/] {asked}")
-    tree.add(f"answered {when(row['answered_at'])} UTC, run {row['run_id'][:8]}")
-    model = tree.add(f"[cyan]model[/] {row['model']} version {row['version']}")
+    how = f"run {row['run_id'][:8]}" if row.get("run_id") else f"live, {_ROLES[found.role]}"
+    tree.add(f"answered {when(row['answered_at'])} UTC, {how}")
+    shown = f"  {found.links['version']}" if values else ""
+    model = tree.add(f"[cyan]model[/] {row['model']} version {row['version']}{shown}")
     for move in found.moves:
         model.add(f"{when(move.at)} {move.action}, asked by {escape(move.actor)}: {escape(move.reason)}")
-    _add_checkpoint(model, found)
+    _add_checkpoint(model, found, gate=values)
     if found.example is not None:
         question = tree.add(f"[cyan]question[/] from {found.example.table}, Delta version {found.example.version}")
         _add_files(question, found.example)
+    else:
+        told = ", ".join(f"{name} {value(given)}" for name, given in found.inputs.items())
+        tree.add(f"[cyan]question[/] of a caller: {escape(told)}")
     heading = f"[cyan]features[/] of {plural(len(found.features), 'view')}, each as known when asked"
     features = tree.add(f"{heading} (times in UTC, rows counted from 0)")
     for feature in found.features:
         _add_feature(features, feature, values=values)
+    if values:
+        _add_runs(tree.add("[cyan]runs[/]"), found)
     missing = tree.add("[cyan]not recorded[/]")
     for text in found.missing:
         missing.add(escape(text))
     return tree
 
 
-def _add_checkpoint(model: Tree, found: "Why") -> None:
+def _add_runs(runs: Tree, found: "Why") -> None:
+    for run in found.runs:
+        made = f"{escape(run.station)}  {when(run.at)} UTC, {run.seconds:.1f} s, by {escape(run.actor)}"
+        runs.add(f"{made}: {run.dagster}{f'  {run.mlflow}' if run.mlflow else ''}")
+
+
+def _add_checkpoint(model: Tree, found: "Why", *, gate: bool) -> None:
     checkpoint, dataset = found.checkpoint, found.dataset
     branch = model.add(f"[cyan]checkpoint[/] {short(checkpoint.digest)}")
     branch.add(_made(checkpoint))
@@ -106,6 +122,13 @@ def _add_checkpoint(model: Tree, found: "Why") -> None:
         metrics = found.evaluation.content["metrics"]["challenger"]
         told = ", ".join(f"{name} {value(metrics[name])}" for name in metrics_in(metrics))
         branch.add(f"[cyan]evaluation[/] {short(found.evaluation.digest)}  {told}")
+    if gate and found.verdict is not None:
+        conditions = found.verdict.content["conditions"]
+        met = sum(bool(each["passed"]) for each in conditions)
+        judged = branch.add(f"[cyan]gate[/] {short(found.verdict.digest)}  {met} of {len(conditions)} conditions met")
+        for each in conditions:
+            if not each["passed"]:
+                judged.add(f"[bold red]not met[/] {each['name']}: {escape(each['reason'])}")
 
 
 def _add_tuning(branch: Tree, found: "Why") -> None:
@@ -143,15 +166,38 @@ def _made(manifest: Manifest) -> str:
 
 def _add_feature(features: Tree, row: "FeatureRow", *, values: bool) -> None:
     keys = ", ".join(f"{name}={found}" for name, found in row.keys.items())
-    if row.source is None:
-        features.add(f"{row.view}  {escape(keys)}: no row was visible, the model got nulls")
+    if row.event_timestamp is None:
+        features.add(f"{row.view}  {escape(keys)}: no row was visible, the model got {_instead(row)}")
         return
-    verdict = "[green]recomputed: equal[/]" if row.recomputed_equal else "[bold red]recomputed: NOT equal[/]"
     times = f"true {when(row.event_timestamp)}, known {when(row.known_timestamp)}"
-    branch = features.add(f"[bold]{row.view}[/]  {escape(keys)}: {times}; {verdict}")
+    branch = features.add(f"[bold]{row.view}[/]  {escape(keys)}: {times}; {'; '.join(_verdicts(row))}")
     if values:
-        branch.add(escape(", ".join(f"{name} {value(found)}" for name, found in row.values.items())))
-    _add_files(branch, row.source, brief=not values)
+        told = (f"{name} {value(given)}{_marked(row, name)}" for name, given in row.values.items())
+        branch.add(escape(", ".join(told)))
+    if row.source is not None:
+        _add_files(branch, row.source, brief=not values)
+
+
+def _instead(row: "FeatureRow") -> str:
+    """What the model was given in the place of a row."""
+    filled = [f"{name} {value(given)}" for name, given in row.values.items() if given is not None]
+    return escape(", ".join(filled)) if filled else "nulls"
+
+
+def _marked(row: "FeatureRow", name: str) -> str:
+    return f" ({row.marks[name]})" if name in row.marks else ""
+
+
+def _verdicts(row: "FeatureRow") -> list[str]:
+    """Whether a row is what was answered from, as far as that can be told."""
+    told = [] if row.status == "present" else [f"[bold yellow]{escape(row.status)}[/]"]
+    if row.version is None:
+        told.append("[bold red]no recorded version of the table has it[/]")
+    if row.as_answered is False:
+        told.append("[bold red]the table's row differs from what was answered[/]")
+    if row.recomputed_equal is not None:
+        told.append("[green]recomputed: equal[/]" if row.recomputed_equal else "[bold red]recomputed: NOT equal[/]")
+    return told or ["its raw rows are not recorded"]
 
 
 def _add_files(branch: Tree, source: "SourceRows", *, brief: bool = False) -> None:

@@ -17,6 +17,10 @@ _LONGEST = 200
 _folders: dict[tuple[Path, str], str] = {}
 
 
+class UnknownPredictionError(MissingArtifactError):
+    """An id that no prediction of the project has."""
+
+
 def logged(home: Home, project: Project, prediction_id: str) -> tuple[Model, dict[str, Any]]:
     """The model that gave an answer, and the answer's row in the prediction log.
 
@@ -29,7 +33,7 @@ def logged(home: Home, project: Project, prediction_id: str) -> tuple[Model, dic
         prediction_id: Any text.
 
     Raises:
-        MissingArtifactError: No model of the project has such a prediction.
+        UnknownPredictionError: No model of the project has such a prediction.
     """
     for model in project.models:
         path = home.prediction_log(project.name, model.name)
@@ -39,7 +43,7 @@ def logged(home: Home, project: Project, prediction_id: str) -> tuple[Model, dic
                 return model, found.drop(PARTITION).row(0, named=True)
     logs = [home.relative(home.prediction_log(project.name, model.name)) for model in project.models]
     shown = prediction_id if len(prediction_id) <= _LONGEST else f"{prediction_id[:_LONGEST]}..."
-    raise MissingArtifactError(
+    raise UnknownPredictionError(
         required=f"a prediction {shown!r} in the prediction log", found=f"none in {', '.join(logs)} of this home",
         remedy="take an id from an answer, from the predictions asset, or from: mlops status",
     )  # fmt: skip

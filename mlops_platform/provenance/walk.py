@@ -1,7 +1,8 @@
 """``why``: the walk from one answer back to model, dataset, feature rows, raw rows and files; asks no server."""
 
+import math
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, time, timedelta
 from typing import Any
 
 from mlops_platform.manifest import Manifest
@@ -107,7 +108,7 @@ def _batch(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _
     upcoming = store.open("raw", inputs[f"raw:{asked.upcoming_source}"]).manifest
     source = example_rows(
         home, project.raw_table(asked.upcoming_source), upcoming, resolve(asked.upcoming), asked.id,
-        row["example_id"], row["event_timestamp"], ahead=_ahead(model), keys={key: example[key] for key in keys},
+        example[asked.id], example["event_timestamp"], ahead=_ahead(model), keys={key: example[key] for key in keys},
     )  # fmt: skip
     chosen = []
     for name, columns in project.feature_columns(model).items():
@@ -175,7 +176,7 @@ def _revision(checkpoint: Manifest) -> list[str]:
 
 
 def as_json(found: Why) -> dict[str, Any]:
-    """The walk as JSON values; times are ISO 8601 in UTC."""
+    """The walk as JSON values; times are ISO 8601 in UTC, what JSON has no number for is text."""
     return _plain(
         {**asdict(found), "digests": {"checkpoint": found.checkpoint.digest, "dataset": found.dataset.digest}}
     )
@@ -186,4 +187,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value.isoformat() if isinstance(value, datetime) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value.isoformat() if isinstance(value, date | time) else value
