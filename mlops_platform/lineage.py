@@ -43,6 +43,7 @@ from mlops_platform.retraining.checks import retraining_checks
 from mlops_platform.retraining.sensors import retraining_sensor
 from mlops_platform.serving.assets import predictions_asset
 from mlops_platform.serving.checks import predictions_checks
+from mlops_platform.serving.events import refusal_tellers
 from mlops_platform.sources.assets import raw_table_asset
 from mlops_platform.sources.checks import raw_table_checks
 from mlops_platform.sources.events import quarantine_tellers
@@ -53,7 +54,7 @@ from mlops_platform.training.checks import checkpoint_checks
 from mlops_platform.training.tuning.assets import tuning_asset
 from mlops_platform.training.tuning.checks import tuning_checks
 
-TELLERS = (quarantine_tellers, promotion_tellers, judge_tellers)
+TELLERS = (quarantine_tellers, promotion_tellers, judge_tellers, refusal_tellers)
 """The records of the rooms of which notifications tell."""
 
 

@@ -45,7 +45,7 @@ class Prepared:
 class Answering:
     """How one model's questions are answered, whichever version does it; threads may ask at once."""
 
-    def __init__(self, project: Project, model: Model, online: Online | None, observe: Observe) -> None:
+    def __init__(self, project: Project, model: Model, online: Online, observe: Observe) -> None:
         self._model, self._online, self._observe = model, online, observe
         self._policy = Policy.of(project, model)
         self._features = project.feature_names(model)
@@ -63,7 +63,7 @@ class Answering:
         if question.features is not None:
             values = self._given(question.features)
         else:
-            features, marks = self._policy.apply(self._read(question.examples))
+            features, marks = self._policy.apply(self._online.read(self._model, question.examples))
             values = features.values
         frame = question.examples.hstack(values)
         self._observe("features", time.perf_counter() - started)
@@ -75,14 +75,6 @@ class Answering:
         scores = version.scorer.score(prepared.frame)
         self._observe("scoring", time.perf_counter() - started)
         return scores
-
-    def _read(self, examples: pl.DataFrame) -> OnlineFeatures:
-        if self._online is None:
-            raise PlatformError(
-                required=f"an online store for the features of {self._model.name}", found="none was opened",
-                remedy="give LiveModel(online=...), or ask with the values of the features",
-            )  # fmt: skip
-        return self._online.read(self._model, examples)
 
     def _given(self, features: pl.DataFrame) -> pl.DataFrame:
         missing = [name for name in self._features if name not in features.columns]

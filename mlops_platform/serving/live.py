@@ -10,6 +10,7 @@ import numpy as np
 
 from mlops_platform.resources.aliases import CHAMPION
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.online import OnlineDoor
 from mlops_platform.serving.answering import Answering, Observe, Online
 from mlops_platform.serving.identity import LiveIds
 from mlops_platform.serving.question import Answer, Question
@@ -40,7 +41,7 @@ class LiveModel:
         Args:
             home: Where registry and artifacts are.
             project, model: The declaration.
-            online: Where features are fetched; None: only questions that bring them are answered.
+            online: Where features are fetched; by default the online store of the project.
             log: Told each question and its answers before they are returned; where it raises, nothing is answered.
             observe: Told the seconds of each phase.
             every: Seconds between two looks; None: only ``refresh`` looks.
@@ -48,7 +49,7 @@ class LiveModel:
         self.project, self.model = project, model
         self._champion = Swap(home, project, model, CHAMPION)
         self._observe: Observe = observe or _unobserved
-        self._answering = Answering(project, model, online, self._observe)
+        self._answering = Answering(project, model, online or OnlineDoor(home, project), self._observe)
         self._log, self._ids = log, LiveIds()
         self._end = threading.Event()
         self._poll: threading.Thread | None = None

@@ -20,7 +20,8 @@ class Refusal:
         alias: Which alias pointed to it.
         version: In the registry.
         checkpoint: Digest that its tag names; None where it has none.
-        required, found, remedy: The error.
+        error: What kind of error it was.
+        required, found, remedy: Its words, which may name folders of the machine.
         live: Version that answers on; None if none does.
     """
 
@@ -28,6 +29,7 @@ class Refusal:
     alias: str
     version: str
     checkpoint: str | None
+    error: str
     required: str
     found: str
     remedy: str
@@ -37,13 +39,14 @@ class Refusal:
     def of(cls, error: PlatformError, refused: Pointed, *, alias: str, at: str, live: str | None) -> "Refusal":
         """The refusal that an error means."""
         return cls(at=at, alias=alias, version=refused.version, checkpoint=refused.checkpoint, live=live,
+                   error=type(error).__name__,
                    required=error.required, found=error.found, remedy=error.remedy)  # fmt: skip
 
     @property
     def reason(self) -> str:
-        """In one sentence."""
-        stays = f"version {self.live} answers on" if self.live else "nothing answers"
-        return f"Version {self.version} was refused, {stays}. Required: {self.required}. Found: {self.found}."
+        """In a sentence that may leave the machine."""
+        stays = f"version {self.live} answers on" if self.live else "no version answers"
+        return f"Version {self.version}, alias {self.alias}, did not verify or warm ({self.error}): {stays}."
 
 
 class Refusals:

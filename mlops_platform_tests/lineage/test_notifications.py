@@ -25,6 +25,7 @@ from mlops_platform.resources.mlflow import MlflowDoor
 from mlops_platform.resources.notifications import notifications_sensor
 from mlops_platform.resources.outbox import Outbox
 from mlops_platform.resources.webhook import URL
+from mlops_platform.serving.live import LiveModel
 from mlops_platform.spec import Project
 from mlops_platform_tests.face.live import HOST, free_port, program
 from mlops_platform_tests.lineage.pumps.project import PROJECT
@@ -32,6 +33,7 @@ from mlops_platform_tests.lineage.pumps.variants import BETTER, trained
 from mlops_platform_tests.lineage.run import materialize
 from mlops_platform_tests.resources.receiver import Receiver
 from mlops_platform_tests.resources.test_reaper import WORKSPACE, begun, killed_process
+from mlops_platform_tests.serving.planted import checkpoint_of, flip_a_bit
 
 Use = Callable[[Path], Home]
 RAW = 'key:"pumps/raw/readings"'
@@ -96,6 +98,20 @@ def test_a_promotion_is_told(told: Told) -> None:
     assert event["digests"] == {"entry": digest, "verdict": move.verdict, "checkpoint": move.checkpoint}
     assert event["links"] == {"dagster_run": f"/runs/{move.run_id}"} and event["environment"] == "dev"
     assert told.observed(CHAMPION_ASSET) == [("promotion", event["id"])]
+
+
+def test_a_version_that_a_live_model_refused_is_told(told: Told) -> None:
+    told.new()
+    program = checkpoint_of(told.home, "1").folder / "program.onnx"
+    flip_a_bit(program)
+    live = LiveModel(told.home, PROJECT, PROJECT.models[0], every=None)
+    live.refresh()
+    event = told.one()
+    assert (event["kind"], event["model"]) == ("version_refused", "pump_repair")
+    told_in = "did not verify or warm (CorruptArtifactError): no version answers."
+    assert event["reason"] == f"Version 1, alias champion, {told_in}"
+    assert str(told.home.path) not in str(told.receiver.requests)
+    assert ("version_refused", event["id"]) in told.observed(CHAMPION_ASSET)
 
 
 def test_refused_rows_and_unreadable_files_are_told_by_their_counts(told: Told) -> None:

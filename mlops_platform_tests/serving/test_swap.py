@@ -17,6 +17,7 @@ from mlops_platform.resources.aliases import CHECKPOINT_TAG
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor
 from mlops_platform.scoring import Scorer
+from mlops_platform.serving.events import refusal_tellers
 from mlops_platform.serving.live import LiveModel
 from mlops_platform.serving.question import Answer
 from mlops_platform.serving.swap import NotReadyError
@@ -177,6 +178,9 @@ def test_a_version_that_does_not_hold_is_refused_and_the_old_one_stays(
     assert required in standing["refused"]["required"] and found in standing["refused"]["found"], standing["refused"]
     (record,) = refused(moved_home)
     assert (record["version"], record["live"]) == (version, "2") and record["remedy"]
+    (event,) = [event for teller in refusal_tellers(PROJECT, moved_home) for event in teller.events(None)]
+    assert (event.kind, event.at, event.version["about"]) == ("version_refused", record["at"], version)  # type: ignore[index]
+    assert "version 2 answers on" in event.reason and str(moved_home.path) not in event.body().decode()
     (answer,) = live.answer(by_values(holdout(moved_home)))
     assert answer.version == "2"
 
