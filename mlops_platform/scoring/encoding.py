@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from mlops_platform.scoring.steps import Carried
 
 FORMAT = 1
 UNKNOWN = 0
+FEW = 256
+"""Up to so many rows, values are looked up one by one: polars takes 0.1 ms to begin, whatever it is given."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +44,32 @@ class Vocabulary:
         """How many codes there are, the unknown's included."""
         return len(self.values) + 1
 
-    def encode(self, column: pl.Series) -> pl.Series:
+    @cached_property
+    def _codes(self) -> dict[str | int, int]:
+        return dict(zip(self.values, range(1, self.cardinality), strict=True))
+
+    @cached_property
+    def _columns(self) -> tuple[pl.Series, pl.Series]:
+        return pl.Series(self.values, dtype=_TYPES[self.dtype]), pl.Series(range(1, self.cardinality), dtype=pl.Int64)
+
+    def encode(self, column: pl.Series) -> np.ndarray:
         """Codes int64 [N] of a column.
 
         Raises:
             InputError: Strings where the training rows had integers, or the other way about.
         """
         if column.dtype == pl.Null:
-            return pl.repeat(UNKNOWN, len(column), dtype=pl.Int64, eager=True).alias(self.name)
+            return np.full(len(column), UNKNOWN, dtype=np.int64)
         if _kind(self.name, column.dtype) != self.dtype:
             raise InputError(
                 required=f"category {self.name} of {self.dtype}s, as in training", found=str(column.dtype),
                 remedy=f"cast {self.name} to {_TYPES[self.dtype]}",
             )  # fmt: skip
-        values = pl.Series(self.values, dtype=_TYPES[self.dtype])
-        codes = pl.Series(range(1, self.cardinality), dtype=pl.Int64)
-        return column.cast(_TYPES[self.dtype]).replace_strict(values, codes, default=UNKNOWN, return_dtype=pl.Int64)
+        wanted = column if column.dtype == _TYPES[self.dtype] else column.cast(_TYPES[self.dtype])
+        if len(wanted) <= FEW:
+            codes = self._codes
+            return np.fromiter((codes.get(value, UNKNOWN) for value in wanted.to_list()), np.int64, len(wanted))
+        return wanted.replace_strict(*self._columns, default=UNKNOWN, return_dtype=pl.Int64).to_numpy()
 
 
 @dataclass(frozen=True)
@@ -153,24 +166,26 @@ def _kind(name: str, dtype: pl.DataType) -> Literal["string", "integer"]:
     )  # fmt: skip
 
 
-def _number(column: pl.Series) -> pl.Series:
+def _number(column: pl.Series) -> np.ndarray:
+    """Float32 [N], NaN for null."""
     if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
         raise InputError(
             required=f"numeric column {column.name}", found=str(column.dtype),
             remedy=f"cast {column.name} to Float32, or list it among the model's categories",
         )  # fmt: skip
-    return column.cast(pl.Float32).fill_null(float("nan"))
+    return (column if column.dtype == pl.Float32 else column.cast(pl.Float32)).to_numpy()
 
 
-def _matrix(columns: Sequence[pl.Series], rows: int, dtype: type[np.generic]) -> np.ndarray:
+def _matrix(columns: Sequence[np.ndarray], rows: int, dtype: type[np.generic]) -> np.ndarray:
     matrix = np.empty((rows, len(columns)), dtype=dtype)
     for index, column in enumerate(columns):
-        matrix[:, index] = column.to_numpy()
+        matrix[:, index] = column
     return matrix
 
 
 def _require_columns(frame: pl.DataFrame, names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in frame.columns]
+    there = set(frame.columns)
+    missing = [name for name in names if name not in there]
     if missing:
         raise InputError(
             required=f"columns {', '.join(missing)}", found=f"only {', '.join(frame.columns) or 'no columns'}",

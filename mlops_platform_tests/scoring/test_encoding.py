@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_platform.errors import CorruptArtifactError
-from mlops_platform.scoring import Encoding, InputError
+from mlops_platform.scoring import Encoding, InputError, Vocabulary
+from mlops_platform.scoring.encoding import FEW, UNKNOWN
 
 TRAIN = pl.DataFrame({"size": [1.0, None, float("nan")], "colour": ["red", "blue", None], "shelf": [7, 3, 7]})
 ENCODING = Encoding.learn(TRAIN, ["size"], ["colour", "shelf"], {"module": "a:B", "parameters": {"hidden": 2}})
@@ -72,6 +73,35 @@ def test_no_rows_give_no_rows() -> None:
 def test_known_values_get_one_code_each_and_others_zero(train: list[str | None], later: list[str]) -> None:
     column = pl.DataFrame({"c": pl.Series(train, dtype=pl.String)})
     (vocabulary,) = Encoding.learn(column, [], ["c"], {}).vocabularies
-    codes = vocabulary.encode(pl.Series("c", later, dtype=pl.String)).to_list()
+    codes = vocabulary.encode(pl.Series("c", later, dtype=pl.String)).tolist()
     known = sorted({value for value in train if value is not None}, key=lambda text: text.encode())
     assert codes == [known.index(value) + 1 if value in known else 0 for value in later]
+
+
+@given(st.data())
+def test_few_rows_and_many_are_encoded_alike(data: st.DataObject) -> None:
+    """Each path of the encoding gives the bits of the one expression that defines them."""
+    value, dtype = data.draw(st.sampled_from([(st.text(max_size=2), pl.String), (st.integers(-5, 5), pl.Int64)]))
+    column = st.one_of(st.none(), value)
+    train, later = data.draw(st.lists(column, max_size=9)), data.draw(st.lists(column, max_size=9))
+    vocabulary = Vocabulary.learn(pl.Series("c", train, dtype=dtype))
+    codes = {value: code for code, value in enumerate(vocabulary.values, start=1)}
+    rows = pl.Series("c", later, dtype=dtype)
+    many = pl.concat([rows] * (FEW // max(1, len(rows)) + 1)) if len(rows) else rows
+    for each in (rows, many):
+        found = vocabulary.encode(each)
+        assert found.dtype == np.int64 and found.tolist() == [codes.get(v, UNKNOWN) for v in each.to_list()]
+
+
+@given(
+    st.sampled_from([pl.Float32, pl.Float64, pl.Int8, pl.Int64, pl.Boolean]),
+    st.lists(st.one_of(st.none(), st.integers(-100, 100), st.floats(allow_nan=True)), max_size=9),
+)
+def test_numbers_are_cast_and_nulls_are_nan_to_the_bit(dtype: type[pl.DataType], values: list[float | None]) -> None:
+    if dtype in (pl.Int8, pl.Int64):
+        values = [None if v is None or v != v or abs(v) > 100 else int(v) for v in values]
+    column = pl.Series("x", values, dtype=pl.Float64 if dtype in (pl.Float32, pl.Float64) else None, strict=False)
+    column = column.cast(pl.Float64, strict=False).cast(dtype, strict=False)
+    numeric, _ = Encoding(("x",), ()).encode(column.to_frame())
+    expected = column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
+    assert np.array_equal(numeric[:, 0].view(np.uint32), np.ascontiguousarray(expected).view(np.uint32))
