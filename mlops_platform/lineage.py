@@ -1,9 +1,11 @@
 """How a declaration becomes stations, in flow order.
 
     raw tables -> feature tables -> dataset -> checkpoint -> evaluation -> gate
-                     |                                          |           |
-                     +-> registry, online store          registered model -> champion -> predictions -> monitoring
-                                                                                                             |
+                     |                             |            |           |
+                     |                             +-> skew     |           |
+                     |                                   |      |           |
+                     +-> registry, online store          |   registered model -> champion -> predictions -> monitoring
+                                                         +----------------------+                               |
                                                                      retrain decision, on which a sensor acts
 
 ``build_definitions(project)`` is the whole contract of reuse. What moves by itself: files that land ask for a data run
@@ -27,6 +29,8 @@ from mlops_platform.monitoring.checks import monitoring_checks
 from mlops_platform.monitoring.rollout.assets import rollout_asset
 from mlops_platform.monitoring.rollout.events import judge_tellers
 from mlops_platform.monitoring.rollout.sensors import rollout_sensor
+from mlops_platform.monitoring.skew.assets import skew_asset
+from mlops_platform.monitoring.skew.checks import skew_checks
 from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.registry.events import promotion_tellers
@@ -126,7 +130,7 @@ def training_job(project: Project, model: Model) -> Launch:
     return Launch(job, keys)
 
 
-TRAINED = ("checkpoint", "evaluation", "gate", "registered_model", "champion")
+TRAINED = ("checkpoint", "evaluation", "gate", "skew", "registered_model", "champion")
 """Stations that are about a newly trained model."""
 ASKED = "tuning"
 """The station that works only when a person asks for it, whatever a run contains."""
@@ -160,6 +164,7 @@ def model_assets(project: Project, model: Model) -> Iterator[dg.AssetsDefinition
     yield checkpoint_asset(project, model)
     yield evaluation_asset(project, model)
     yield gate_asset(project, model)
+    yield skew_asset(project, model)
     yield registered_model_asset(project, model)
     yield champion_asset(project, model)
     yield predictions_asset(project, model)
@@ -186,6 +191,7 @@ def model_checks(project: Project, model: Model) -> Iterator[dg.AssetChecksDefin
         yield tuning_checks(project, model)
     yield checkpoint_checks(project, model)
     yield from _many(evaluation_checks(project, model))
+    yield skew_checks(project, model)
     yield from model_registry_checks(project, model)
     yield predictions_checks(project, model)
     yield monitoring_checks(project, model)

@@ -26,6 +26,7 @@ _ROOMS = {
     "checkpoint": "training",
     "evaluation": "evaluation",
     "gate": "evaluation",
+    "skew": "monitoring",
     "registered_model": "registry",
     "champion": "registry",
     "predictions": "serving",

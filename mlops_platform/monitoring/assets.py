@@ -19,6 +19,7 @@ from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
 
 if TYPE_CHECKING:
+    from mlops_platform.monitoring.labelled import Ids
     from mlops_platform.resources.delta import DeltaDoor
 
 
@@ -54,14 +55,15 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             return
         predictions = stations.input(f"{project.name}/{model.name}/predictions").manifest
         raw = stations.input(f"{project.name}/raw/{source}").manifest
-        log = _prediction_log(home, project, model)
+        log, logged_ids = _prediction_log(home, project, model)
         answered = log.version
 
         def work(folder: Path) -> Made:
             from mlops_platform.monitoring.report import write_report
 
             rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version)
-            content = write_report(folder, model=model, live=live, log=log.scan(answered), raw=rows)
+            content = write_report(folder, model=model, live=live, log=log.scan(answered), raw=rows,
+                                   logged_ids=logged_ids)  # fmt: skip
             context.log.info(content["reason"])
             return Made(content=content)
 
@@ -84,8 +86,14 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     return monitoring
 
 
-def _prediction_log(home: Home, project: Project, model: Model) -> "DeltaDoor":
+def _prediction_log(home: Home, project: Project, model: Model) -> "tuple[DeltaDoor, Ids | None]":
+    """The log with all that was answered live by now, and how it writes ids, where these are personal."""
     from mlops_platform.resources.delta import DeltaDoor
+    from mlops_platform.resources.prediction_log.personal import Personal
+    from mlops_platform.resources.prediction_log.shipping import ship
+
+    ship(home, project, model)
+    private = Personal(home, project, model)
 
     log = DeltaDoor(home.prediction_log(project.name, model.name))
     if not log.exists:
@@ -93,7 +101,7 @@ def _prediction_log(home: Home, project: Project, model: Model) -> "DeltaDoor":
             required=f"the prediction log of {model.name}", found=f"no table {home.relative(log.path)}",
             remedy="restore it from a backup: a log that is gone is not written again",
         )  # fmt: skip
-    return log
+    return log, private.example_ids if private.columns.hashed else None
 
 
 def _live(stations: Stations, history: PromotionHistory) -> Live | None:

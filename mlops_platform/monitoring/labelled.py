@@ -1,11 +1,14 @@
 """Logged answers beside the labels that have become known since."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.prediction_log.schema import answered
+
+Ids = Callable[[pl.Series], pl.Series]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,8 @@ class Labelled:
     repeated: int
 
 
-def labelled_answers(log: pl.LazyFrame, checkpoint: str, examples: pl.LazyFrame, *, identity: str) -> Labelled:
+def labelled_answers(log: pl.LazyFrame, checkpoint: str, examples: pl.LazyFrame, *, identity: str,
+                     logged_ids: Ids | None = None) -> Labelled:  # fmt: skip
     """Joins a checkpoint's answers with their labels.
 
     An example that was answered more than once counts once, with its newest answer: that one stood when it happened.
@@ -37,6 +41,7 @@ def labelled_answers(log: pl.LazyFrame, checkpoint: str, examples: pl.LazyFrame,
         checkpoint: Digest; answers of others are not read.
         examples: ``identity``, ``label``, ``label_known_timestamp``, as ``Examples.labelled`` makes them.
         identity: Column of the example's id.
+        logged_ids: Ids of examples as the log has them, where they are personal; None: as they are.
     """
     columns = ("prediction_id", "example_id", "event_timestamp", "score", "answered_at")
     own = answered(log).filter((pl.col("checkpoint") == checkpoint) & pl.col("example_id").is_not_null())
@@ -44,24 +49,29 @@ def labelled_answers(log: pl.LazyFrame, checkpoint: str, examples: pl.LazyFrame,
     newest = logged.sort("answered_at", "prediction_id").unique("example_id", keep="last", maintain_order=True)
     kind = examples.collect_schema()["label"]
     forecast = isinstance(kind, pl.Array)
-    labels = labels_of(newest.select("example_id"), examples, identity=identity)
+    labels = labels_of(newest.select("example_id"), examples, identity=identity, logged_ids=logged_ids)
     score = pl.col("score").cast(kind) if forecast else pl.col("score")
     rows = newest.select("example_id", "event_timestamp", score).join(labels, on="example_id", how="inner")
     return Labelled(rows=rows.sort("event_timestamp", "example_id"), answers=newest.height,
                     repeated=logged.height - newest.height)  # fmt: skip
 
 
-def labels_of(asked: pl.DataFrame, examples: pl.LazyFrame, *, identity: str) -> pl.DataFrame:
+def labels_of(asked: pl.DataFrame, examples: pl.LazyFrame, *, identity: str,
+              logged_ids: Ids | None = None) -> pl.DataFrame:  # fmt: skip
     """``example_id`` and ``label`` (Int8, or an array of Float32 of forecasts) of those asked whose label is known.
 
     Args:
         asked: ``example_id``.
         examples: ``identity``, ``label``, ``label_known_timestamp``, as ``Examples.labelled`` makes them.
         identity: Column of the example's id.
+        logged_ids: As of ``labelled_answers``.
     """
     kind = examples.collect_schema()["label"]
     label = pl.col("label").cast(kind if isinstance(kind, pl.Array) else pl.Int8)
     known = examples.select(pl.col(identity).alias("example_id"), label, "label_known_timestamp")
+    if logged_ids is not None:
+        told = known.collect()
+        known = told.with_columns(logged_ids(told["example_id"].cast(pl.String))).lazy()
     return _newest_labels(known.join(asked.lazy(), on="example_id", how="semi").collect())
 
 

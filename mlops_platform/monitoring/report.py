@@ -11,7 +11,7 @@ import polars as pl
 
 from mlops_platform.manifest import canonical_json
 from mlops_platform.monitoring.figures import PICTURE, REPORT
-from mlops_platform.monitoring.labelled import labelled_answers
+from mlops_platform.monitoring.labelled import Ids, labelled_answers
 from mlops_platform.monitoring.live import Live
 from mlops_platform.monitoring.picture import draw
 from mlops_platform.monitoring.quality import by_week, calendar_days, judge, recent
@@ -25,7 +25,8 @@ _TOLD = {1: ("log_loss", "calibration_error"), 2: ("mae", "rmse", "bias")}
 """Metrics of the content, by the dimensions of the labels."""
 
 
-def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, raw: pl.LazyFrame) -> dict[str, Any]:
+def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, raw: pl.LazyFrame,
+                 logged_ids: Ids | None = None) -> dict[str, Any]:  # fmt: skip
     """Reports on the live model's answers, and writes ``report.json`` and, where any label is known, ``quality.png``.
 
     Args:
@@ -34,13 +35,15 @@ def write_report(folder: Path, *, model: Model, live: Live, log: pl.LazyFrame, r
         live: What is live.
         log: The prediction log.
         raw: Rows of the examples' raw table.
+        logged_ids: As of ``labelled_answers``.
 
     Returns:
         The report's content: ``bad``, ``reason`` and the figures behind them, all but ``labelled``, ``answers`` and
         ``repeated`` of the rows that were judged, the newest ``Monitoring.window``.
     """
     examples = resolve(model.examples.labelled)(raw)
-    found = labelled_answers(log, live.checkpoint, examples, identity=model.examples.id)
+    found = labelled_answers(log, live.checkpoint, examples, identity=model.examples.id,
+                             logged_ids=logged_ids)  # fmt: skip
     metric, calendar, asked = model.gate.metric, model.examples.calendar, model.monitoring
     rows = recent(found.rows, asked.window)
     labels, scores = rows["label"].to_numpy(), rows["score"].to_numpy()

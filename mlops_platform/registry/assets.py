@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_platform.errors import PlatformError
-from mlops_platform.manifest import Manifest, short
+from mlops_platform.manifest import short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import PromotionHistory
@@ -18,8 +17,6 @@ from mlops_platform.spec import Model, Project
 
 if TYPE_CHECKING:
     from mlops_platform.registry.alias import ChampionAlias
-    from mlops_platform.registry.promotion import Judged
-
 _SPENT = ("device_seconds", "cost")
 
 
@@ -133,7 +130,7 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=[project.name, model.name, "champion"],
-        deps=[[project.name, model.name, "registered_model"], [project.name, model.name, "gate"]],
+        deps=[[project.name, model.name, station] for station in ("registered_model", "gate", "skew")],
         group_name="registry",
         owners=[project.owner],
         kinds={"mlflow"},
@@ -141,11 +138,13 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         description=f"Champion of {model.name}: the version that is live, and the history of how it came to be.",
     )
     def champion(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
+        from mlops_platform.registry.candidate import judged_candidate
         from mlops_platform.registry.promotion import decide
 
         registered = stations.input(f"{project.name}/{model.name}/registered_model").manifest
         gate = stations.input(f"{project.name}/{model.name}/gate").manifest
-        judged = _judged(project, model, gate, registered)
+        skew = stations.input(f"{project.name}/{model.name}/skew").manifest
+        judged = judged_candidate(project, model, gate, registered, skew)
         alias = champion_alias(stations, project, model)
         history, rollout = alias.history, model.serving.rollout
 
@@ -218,21 +217,6 @@ def rollback_job(project: Project) -> dg.JobDefinition:
         roll_back()
 
     return job
-
-
-def _judged(project: Project, model: Model, gate: Manifest, registered: Manifest) -> "Judged":
-    """The challenger and its verdict, if both are about one checkpoint."""
-    from mlops_platform.registry.promotion import Judged
-
-    if gate.content["challenger_checkpoint"] != registered.content["checkpoint"]:
-        raise PlatformError(
-            required="the gate and the registered model to be about one checkpoint",
-            found=f"{short(gate.content['challenger_checkpoint'])} judged, "
-            f"{short(registered.content['checkpoint'])} registered",
-            remedy=f"mlops materialize --select 'key:\"{project.name}/{model.name}/registered_model\"'",
-        )
-    return Judged(version=registered.content["version"], checkpoint=registered.content["checkpoint"],
-                  verdict=gate.digest, passed=gate.content["passed"], reason=gate.content["reason"])  # fmt: skip
 
 
 def _out_of_step(alias: "ChampionAlias") -> bool:

@@ -22,6 +22,8 @@ def _registered_checks(project: Project, model: Model) -> dg.AssetChecksDefiniti
                           description="the registered signature is that of the exported program"),
         dg.AssetCheckSpec("scores_match", asset=key, blocking=True,
                           description="MLflow's own loader gives the scores that ours gives"),
+        dg.AssetCheckSpec("torch_form_is_the_checkpoints", asset=key, blocking=True,
+                          description="beside ONNX lies torch's form of the program, as the trainer compared it"),
     ]  # fmt: skip
 
     @dg.multi_asset_check(specs=specs, name=f"{project.name}__{model.name}__registered_model_checks")
@@ -34,6 +36,9 @@ def _registered_checks(project: Project, model: Model) -> dg.AssetChecksDefiniti
             asset_key=key,
             passed=difference <= LARGEST_DIFFERENCE,
             metadata={"largest_difference": difference, "allowed": LARGEST_DIFFERENCE},
+        )
+        yield dg.AssetCheckResult(
+            check_name="torch_form_is_the_checkpoints", asset_key=key, passed=content["torch_form"]
         )
 
     return checks

@@ -15,6 +15,7 @@ import polars as pl
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import TableRef
+from mlops_platform.resources.artifacts import sync
 from mlops_platform.resources.home import Home
 
 PARTITION = "_partition"
@@ -142,6 +143,31 @@ class DeltaDoor:
         return self._write(
             frame, "overwrite", (), {**metadata, _DIGESTS: dict(digests)}, predicate, new_columns=changed
         )
+
+    def files(self) -> pl.DataFrame:
+        """The data files of the newest version: ``path`` within the table, ``bytes``, ``rows`` and ``PARTITION``."""
+        return pl.DataFrame(self._open().get_add_actions(flatten=True)).select(
+            "path", pl.col("size_bytes").alias("bytes"), pl.col("num_records").alias("rows"),
+            pl.col(f"partition.{PARTITION}").alias(PARTITION),
+        )  # fmt: skip
+
+    def compact(self, partition: str, *, size: int) -> None:
+        """Makes files of a partition that are smaller than ``size`` bytes into larger ones; no row changes."""
+        from deltalake import WriterProperties
+
+        zstd = WriterProperties(compression="ZSTD", compression_level=3)
+        self._open().optimize.compact([(PARTITION, "=", partition)], target_size=size, writer_properties=zstd)
+        self.sync()
+
+    def sync(self) -> None:
+        """Forces the newest commit, and the data files that it added, to the disk."""
+        log = self.path / "_delta_log"
+        commit = log / f"{self.version:020d}.json"
+        actions = [json.loads(line) for line in commit.read_text().splitlines()]
+        added = [self.path / unquote(action["add"]["path"]) for action in actions if "add" in action]
+        checkpoint = [*log.glob(f"{self.version:020d}.checkpoint*"), *log.glob("_last_checkpoint")]
+        for path in (*added, *{path.parent for path in added}, commit, *checkpoint, log, self.path):
+            sync(path)
 
     def digests(self) -> dict[str, str]:
         """Digest of each partition, as the newest commit that wrote any says."""

@@ -61,7 +61,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             "registry": stations.input(f"{project.name}/feast/registry").manifest.digest,
             **{f"{kind}:{name}": manifest.digest for (kind, name), manifest in read.items()},
         }
-        config = {"examples": repr(model.examples), "service": model.feature_service, **model.task.recipe()}
+        config = _config(project, model)
         source = closure(*code)
         # Named by what decides its answers: a file that only went to quarantine gives the same batch, logged once.
         rows = {f"{kind}:{name}": manifest.delta.digest for (kind, name), manifest in read.items()}
@@ -86,6 +86,14 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     return predictions
 
 
+def _config(project: Project, model: Model) -> dict[str, Any]:
+    from mlops_platform.resources.prediction_log.personal import personal_columns
+
+    hashed = sorted(personal_columns(project, model).hashed)
+    return {"examples": repr(model.examples), "service": model.feature_service, **model.task.recipe(),
+            **({"personal": hashed} if hashed else {})}  # fmt: skip
+
+
 def _champion(project: Project, model: Model, stations: Stations) -> dict[str, str] | None:
     """Version and checkpoint that are live: the history says, also where a person moved the champion since."""
     live = PromotionHistory(stations.home, project.name, model.name).live()
@@ -104,6 +112,8 @@ def _answer(
 ) -> dict[str, Any]:
     from mlops_platform.resources.delta import DeltaDoor
     from mlops_platform.resources.feast import FeastDoor
+    from mlops_platform.resources.prediction_log.personal import Personal
+    from mlops_platform.resources.prediction_log.segments import log_lock
     from mlops_platform.serving.batch import log_predictions, next_day, predict, upcoming
 
     home = stations.home
@@ -113,15 +123,14 @@ def _answer(
     day = next_day(model, raw[model.examples.source])
     examples = upcoming(model, raw[model.examples.upcoming_source], day)
     checkpoint = stations.store.open("checkpoint", champion["checkpoint"])
-    past = raw[model.examples.source]
-    answers = predict(model, examples, FeastDoor(home, project), features, checkpoint, batch, past)
+    past, private = raw[model.examples.source], Personal(home, project, model)
+    answers = predict(model, examples, FeastDoor(home, project), features, checkpoint, batch, past, private)
     answers.write_parquet(folder / "predictions.parquet", compression="zstd", statistics=False)
     log = DeltaDoor(home.prediction_log(project.name, model.name))
     version = champion["version"]
-    with exclusive(home, f"{project.name}.{model.name}.predictions"):
-        log_predictions(
-            log, answers, model=model, version=version, checkpoint=champion["checkpoint"], batch=batch, run_id=run_id
-        )
+    with exclusive(home, log_lock(project, model)):
+        log_predictions(log, answers, model=model, version=version, checkpoint=champion["checkpoint"], batch=batch,
+                        run_id=run_id, private=private)  # fmt: skip
     forecast = isinstance(model.task, Forecast)
     mean = (answers["score"].explode() if forecast else answers["score"]).mean()
     return {"rows": answers.height, "day": day.isoformat(), "version": version, "batch": batch, "mean_score": mean}

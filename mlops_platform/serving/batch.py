@@ -9,6 +9,7 @@ from mlops_platform.manifest import TableRef
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.feast import FeastDoor
+from mlops_platform.resources.prediction_log.personal import Personal
 from mlops_platform.resources.prediction_log.schema import log_rows
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.scoring import Scorer
@@ -36,7 +37,7 @@ def upcoming(model: Model, rows: pl.LazyFrame, day: date) -> pl.DataFrame:
 
 
 def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapping[str, TableRef],
-            checkpoint: Artifact, batch: str, past: pl.LazyFrame) -> pl.DataFrame:  # fmt: skip
+            checkpoint: Artifact, batch: str, past: pl.LazyFrame, private: Personal) -> pl.DataFrame:  # fmt: skip
     """Scores examples with the features known at their time.
 
     Args:
@@ -46,6 +47,7 @@ def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapp
         checkpoint: The model.
         batch: Digest of all that the answers depend on; part of each prediction id.
         past: Raw rows of what has happened; a model of sequences goes through them before it answers.
+        private: Takes what is personal out of the ids.
 
     Returns:
         ``prediction_id``, the examples' columns, the features, and ``score`` (Float32; of a forecast an array of them).
@@ -59,12 +61,18 @@ def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapp
     horizon = model.task.horizon if isinstance(model.task, Forecast) else None
     number = pl.Array(pl.Float32, horizon) if horizon else pl.Float32
     scores = pl.Series("score", scorer.score(frame, earlier), dtype=number)
-    ids = [batch_prediction_id(batch, example) for example in examples[model.examples.id]]
-    return frame.with_columns(scores).insert_column(0, pl.Series("prediction_id", ids, dtype=pl.String))
+    return frame.with_columns(scores).insert_column(0, batch_ids(batch, examples, private))
+
+
+def batch_ids(batch: str, examples: pl.DataFrame, private: Personal) -> pl.Series:
+    """Prediction ids of a batch, which tell nothing of a personal example to who has not the key."""
+    examples_logged = private.example_ids(examples[private.model.examples.id])
+    ids = [batch_prediction_id(batch, example) for example in examples_logged]
+    return pl.Series("prediction_id", ids, dtype=pl.String)
 
 
 def log_predictions(log: DeltaDoor, answers: pl.DataFrame, *, model: Model, version: str, checkpoint: str, batch: str,
-                    run_id: str) -> None:  # fmt: skip
+                    run_id: str, private: Personal) -> None:  # fmt: skip
     """Appends answers to the prediction log, once for each batch.
 
     Args:
@@ -74,12 +82,13 @@ def log_predictions(log: DeltaDoor, answers: pl.DataFrame, *, model: Model, vers
         version, checkpoint: What answered.
         batch: Digest of all that the answers depend on; their commit is marked with it.
         run_id: Dagster run.
+        private: Takes what is personal out of what is logged.
     """
     if log.has_transaction(batch):
         return
     frame = answers.select(
         "prediction_id",
-        pl.col(model.examples.id).alias("example_id"),
+        private.example_ids(answers[model.examples.id]).alias("example_id"),
         "event_timestamp",
         "score",
         pl.col("event_timestamp").dt.strftime("%Y-%m-%d").alias(PARTITION),

@@ -13,6 +13,7 @@ from mlops_platform.spec.network import Network, Sequence
 from mlops_platform.spec.project import Project
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.serving import Rollout, Serving
+from mlops_platform.spec.skew import Skew
 from mlops_platform.spec.tables import DTYPES, Column, FeatureTable, RawTable, columns
 from mlops_platform.spec.task import LOWER_IS_BETTER, METRICS, Binary, Forecast, Task, metrics_in, task_of
 from mlops_platform.spec.tuning import Between, OneOf, Tuning, Whole
@@ -40,6 +41,7 @@ __all__ = [
     "Saving",
     "Sequence",
     "Serving",
+    "Skew",
     "Split",
     "Task",
     "Tuning",

@@ -9,12 +9,13 @@ from mlops_platform.spec.monitoring import Monitoring
 from mlops_platform.spec.network import LATEST, Network
 from mlops_platform.spec.retraining import Retraining
 from mlops_platform.spec.serving import Serving
+from mlops_platform.spec.skew import Skew
 from mlops_platform.spec.tables import Column
 from mlops_platform.spec.task import Binary, Forecast, Task
 from mlops_platform.spec.tuning import Tuning
 
 _ON_ANY_NEW_ROW, _USUAL_COMPUTE, _USUAL_MONITORING = Retraining(), Compute(), Monitoring()
-_USUAL_SAVING, _USUAL_SERVING, _BINARY = Saving(), Serving(), Binary()
+_USUAL_SAVING, _USUAL_SERVING, _USUAL_SKEW, _BINARY = Saving(), Serving(), Skew(), Binary()
 _METRICS = (*Binary.deciding, *Forecast.deciding)
 
 
@@ -136,7 +137,7 @@ class Model:
         categories: Columns among keys, context and features that are categories; each gets an embedding.
         carried: Further columns that the examples bring, for slices only; the network never sees them.
         slices: Columns by whose values its evaluation is divided.
-        split, network, compute, saving, gate, serving, monitoring: See their classes.
+        split, network, compute, saving, gate, serving, monitoring, skew: See their classes.
         retraining: When it is trained again by itself; None: only when a person asks.
         tuning: Where better values of the network's declaration are looked for; None: nowhere.
     """
@@ -157,6 +158,7 @@ class Model:
     gate: Gate = _USUAL_GATE
     serving: Serving = _USUAL_SERVING
     monitoring: Monitoring = _USUAL_MONITORING
+    skew: Skew = _USUAL_SKEW
     retraining: Retraining | None = _ON_ANY_NEW_ROW
     tuning: Tuning | None = None
     description: str = ""

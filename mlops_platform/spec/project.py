@@ -133,6 +133,9 @@ class Project:
         for column in model.gate.slice_margins:
             require(column in model.slices, f"{where}.gate.slice_margins", column,
                     f"one of its slices: {', '.join(model.slices) or 'none declared'}", "add it to slices")  # fmt: skip
+        for feature in model.skew.tolerances:
+            require(feature in self.feature_names(model), f"{where}.skew.tolerances", feature,
+                    "a feature that it reads, table__column", "name one of them")  # fmt: skip
         windows = [self.feature_table(name).window for name in read]
         longest = max((duration(window) for window in windows if window), default=None)
         if longest is not None:

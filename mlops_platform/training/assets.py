@@ -27,7 +27,7 @@ from mlops_platform.training.checks import red_check
 from mlops_platform.training.costs import GOODPUT, measured, metrics, table
 from mlops_platform.training.costs import picture as drawn
 from mlops_platform.training.halving import until_it_fits
-from mlops_platform.training.job import CONTEXT, TRAIN, VALIDATION, Device, Job, Start
+from mlops_platform.training.job import CONTEXT, HOLDOUT, TRAIN, VALIDATION, Device, Job, Start
 from mlops_platform.training.record import (
     CURVES,
     TRAINING,
@@ -137,6 +137,7 @@ def job_of(model: Model, network: Network, numeric: tuple[str, ...], dataset: Ar
                       threads=compute.threads),
         start=Start(folder=start.folder, digest=start.manifest.digest) if start else None,
         context=dataset.file(CONTEXT) if model.network.sequence is not None else None,
+        holdout=dataset.file(HOLDOUT),
     )  # fmt: skip
 
 

@@ -17,7 +17,11 @@ _CHECKS = {
     "loss_is_finite": (True, "Every loss of every epoch is a number."),
     "loss_fell": (False, "The train loss fell, and the best epoch beats always answering {constant}."),
     "program_matches_weights": (True, "The exported program scores validation rows as torch does, within 1e-5."),
-    "weights_are_safetensors": (True, "The weights are safetensors; no file can hold a pickle."),
+    "program_equals_module": (
+        True,
+        "The exported program, and torch's form of it, score every holdout row as the module does, within 1e-5.",
+    ),
+    "weights_are_safetensors": (True, "The weights are safetensors; no file holds a pickle that could call anything."),
 }
 
 

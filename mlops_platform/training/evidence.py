@@ -6,12 +6,12 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_platform.scoring import Checkpoint
+from mlops_platform.scoring.parity import TOLERANCE, Parity, Recorded
+from mlops_platform.scoring.torch_archive import ARCHIVE, suspects
 from mlops_platform.training.record import CURVES, TRAINING, WEIGHTS, Epoch, Training, read_curves
 from mlops_platform.training.soundness import CHECK, SOUNDNESS, ModuleFinding, read_soundness
 
-TOLERANCE = 1e-5
-_PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
+_PICKLED = (b"\x80", b"PK\x03\x04")
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,15 @@ def program_matches_weights(training: Training) -> Finding:
     return Finding(difference <= TOLERANCE, {"max_difference": difference, "tolerance": TOLERANCE})
 
 
+def program_equals_module(parity: Parity) -> Finding:
+    """Whether the exported program, and torch's form of it, scored every row of the holdout as the module did."""
+    return Finding(parity.holds, dict(parity.facts()))
+
+
 def weights_are_safetensors(folder: Path, names: tuple[str, ...]) -> Finding:
     """Whether the weights are a well-formed safetensors file and no file is a pickle or a zip of pickles."""
-    pickles = [name for name in names if (folder / name).read_bytes()[:4].startswith((_PICKLE, _ZIP))]
+    pickles = [name for name in names if name != ARCHIVE and (folder / name).read_bytes()[:4].startswith(_PICKLED)]
+    pickles += suspects((folder / ARCHIVE).read_bytes()) if ARCHIVE in names else []
     tensors = _tensors((folder / WEIGHTS).read_bytes()) if WEIGHTS in names else 0
     return Finding(tensors > 0 and not pickles, {"tensors": tensors, "pickles": ", ".join(pickles) or "none"})
 
@@ -68,7 +74,7 @@ def _tensors(data: bytes) -> int:
     return len(header) if 8 + length + end == len(data) else 0
 
 
-def findings(checkpoint: Checkpoint, folder: Path, names: tuple[str, ...]) -> dict[str, Finding]:
+def findings(checkpoint: Recorded, folder: Path, names: tuple[str, ...]) -> dict[str, Finding]:
     """Every finding about a checkpoint, by the name of its check.
 
     Args:
@@ -85,5 +91,6 @@ def findings(checkpoint: Checkpoint, folder: Path, names: tuple[str, ...]) -> di
         "loss_is_finite": loss_is_finite(curves),
         "loss_fell": loss_fell(curves, training),
         "program_matches_weights": program_matches_weights(training),
+        "program_equals_module": program_equals_module(Parity.of(checkpoint)),
         "weights_are_safetensors": weights_are_safetensors(folder, names),
     }

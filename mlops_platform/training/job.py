@@ -10,6 +10,7 @@ from mlops_platform.spec import Binary, Network, Saving, Task, task_of
 
 TRAIN = "train.parquet"
 VALIDATION = "validation.parquet"
+HOLDOUT = "holdout.parquet"
 CONTEXT = "context.parquet"
 LABEL = "label"
 _USUAL_SAVING, _BINARY = Saving(), Binary()
@@ -67,6 +68,8 @@ class Job:
         saves: Folder in which this very training is saved on the way and from which it resumes; None for neither.
         saving: How often, and how many are kept.
         context: Parquet file of further rows, without a label, that only move the state of a network of sequences.
+        holdout: Parquet file of the rows that the model will be judged on; only what comes out is compared with its
+            exported program there, and no label is read. None for a checkpoint that will not be registered.
         pieces: How many pieces each batch is divided into, where a whole one does not fit into memory.
         identity: What tells this training from any other; empty: the digest of what is said here and of the rows.
         trials: Folder in which a study asks for trials instead of a checkpoint; None for a checkpoint.
@@ -84,6 +87,7 @@ class Job:
     saves: Path | None = None
     saving: Saving = _USUAL_SAVING
     context: Path | None = None
+    holdout: Path | None = None
     identity: str = ""
     pieces: int = 1
     trials: Path | None = None
@@ -116,5 +120,6 @@ class Job:
             start=Start(folder=Path(start["folder"]), digest=start["digest"]) if start else None,
             saves=Path(raw["saves"]) if raw["saves"] else None, saving=Saving(**raw["saving"]),
             context=Path(raw["context"]) if raw["context"] else None, pieces=raw["pieces"],
+            holdout=Path(raw["holdout"]) if raw["holdout"] else None,
             identity=raw["identity"], trials=Path(raw["trials"]) if raw["trials"] else None,
         )  # fmt: skip

@@ -101,7 +101,7 @@ def test_the_command_prints_a_line_a_station_and_json(made: Home, mlops: Callabl
     lines = mlops("plan").out.splitlines()
     assert len(lines) == len(outline(PROJECT)) + 1
     assert all(line.endswith("would be taken (memo)") for line in lines[:-1])
-    assert lines[-1] == "15 stations: 15 would be taken"
+    assert lines[-1] == "16 stations: 16 would be taken"
     found = json.loads(mlops("plan", "--json", "--select", 'key:"pumps/raw/plan"').out)["stations"]
     assert [(step["station"], step["state"], step["why"]) for step in found] == [("pumps/raw/plan", TAKEN, [])]
 
@@ -112,5 +112,5 @@ def test_the_command_gives_reasons(pumps_copy: Home, mlops: Callable[..., Outcom
     out = mlops("plan").out
     assert "raw/readings                  would run: input " in out
     assert "features/pump_state           may run: upstream raw/readings would run" in out
-    assert "1 would run, 11 may run, 3 would be taken" in out
+    assert "1 would run, 12 may run, 3 would be taken" in out
     assert MAY_RUN in out

@@ -28,8 +28,8 @@ pytestmark = [
 ]
 
 MODEL = "pumps/pump_repair"
-STATIONS = ("readings", "pump_state", "dataset", "checkpoint", "evaluation", "gate", "registered_model", "champion",
-            "predictions")  # fmt: skip
+STATIONS = ("readings", "pump_state", "dataset", "checkpoint", "evaluation", "gate", "skew", "registered_model",
+            "champion", "predictions")  # fmt: skip
 WORKSPACE = "load_from:\n  - python_module: mlops_platform_tests.face.pumps_definitions\n"
 RUN_STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 NEWEST_RUN = "{ runsOrError(limit: 1) { ... on Runs { results { runId } } } }"

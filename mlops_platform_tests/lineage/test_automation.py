@@ -93,14 +93,14 @@ def test_what_the_same_run_has_made_is_not_asked_for_again(automation: Automatio
 def test_a_new_checkpoint_asks_for_its_verdict_and_what_follows(automation: Automation) -> None:
     assert materialize(automation.home, trained(2), 'key:"pumps/pump_repair/checkpoint"').success
     asked = automation.requested()
-    assert {"evaluation", "gate", "registered_model", "champion", "predictions"} <= asked
+    assert {"evaluation", "gate", "skew", "registered_model", "champion", "predictions"} <= asked
     assert not asked & {"dataset", "checkpoint", *RAW}
 
 
 def test_a_new_dataset_asks_for_no_verdict_on_the_old_checkpoint(automation: Automation) -> None:
     corrected(automation.home)
     assert materialize(automation.home, PROJECT, '+key:"pumps/pump_repair/dataset"').success
-    assert not automation.requested() & {"evaluation", "gate", "registered_model", "champion", "checkpoint"}
+    assert not automation.requested() & {"evaluation", "gate", "skew", "registered_model", "champion", "checkpoint"}
 
 
 def test_a_red_blocking_check_holds_back_what_follows(automation: Automation, monkeypatch: pytest.MonkeyPatch) -> None:

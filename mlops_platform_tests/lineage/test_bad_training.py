@@ -17,7 +17,7 @@ from mlops_platform_tests.lineage.run import failures, materialize
 pytestmark = pytest.mark.long
 
 KEY = dg.AssetKey(["pumps", "pump_repair", "checkpoint"])
-LATER = ("checkpoint", "evaluation", "gate", "registered_model", "champion", "predictions")
+LATER = ("checkpoint", "evaluation", "gate", "skew", "registered_model", "champion", "predictions")
 
 
 def standing(home: Home) -> tuple[dict[str, str], list[object], int]:

@@ -31,8 +31,8 @@ _HELPERS = {
     "def stranger():\n    return 0\n",
 }
 _EVERYTHING_AFTER_THE_DATASET = {
-    "pump_repair/checkpoint", "pump_repair/evaluation", "pump_repair/gate", "pump_repair/registered_model",
-    "pump_repair/champion",
+    "pump_repair/checkpoint", "pump_repair/evaluation", "pump_repair/gate", "pump_repair/skew",
+    "pump_repair/registered_model", "pump_repair/champion",
 }  # fmt: skip
 
 

@@ -198,10 +198,16 @@ def test_an_example_of_several_rows_is_walked_back_to_each_of_them(here: Home) -
 
 
 def test_a_forecast_changes_the_recipes_and_a_binary_classifier_none(here: Home, pumps_home: Path) -> None:
-    for station in ("dataset", "checkpoint", "evaluation", "gate", "predictions", "monitoring"):
+    for station in ("dataset", "checkpoint", "evaluation", "gate", "skew", "predictions", "monitoring"):
         assert of(here, station).manifest.recipe.config["task"]["horizon"] == 3
         pumps: Manifest = Refs(Home(pumps_home)).read(f"pumps/pump_repair/{station}").manifest
         assert "task" not in pumps.recipe.config
+
+
+def test_forecasts_by_the_online_path_are_those_of_the_holdout(here: Home) -> None:
+    content = of(here, "skew").manifest.content
+    assert (content["agrees"], content["mismatched"], content["coded_otherwise"]) == (True, {}, {})
+    assert content["scores"]["compared"] == content["rows"] == of(here, "evaluation").manifest.content["rows"]
 
 
 def test_the_dataset_is_made_again_to_the_same_bytes(here: Home, tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ def test_predictions_go_through_all_days_so_far(wells: Home) -> None:
     assert not np.array_equal(answers["score"].to_numpy(), scorer.score(answers))
 
 
+def test_every_feature_is_told_online_as_in_the_dataset_and_what_is_not_compared_is_said(wells: Home) -> None:
+    content = of(wells, "skew").manifest.content
+    assert (content["agrees"], content["rows"], content["features"]) == (True, part(wells, "holdout").height, 1)
+    assert content["scores"] == {} and "state" in content["scores_not_compared"]
+
+
 def test_the_registered_package_takes_a_state_and_returns_the_next(wells: Home) -> None:
     (package,) = (of(wells, "registered_model").folder / "model").glob("MLmodel")
     text = package.read_text()

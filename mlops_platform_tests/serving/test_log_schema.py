@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
+from mlops_platform.resources.home import Home
 from mlops_platform.resources.prediction_log.ids import answered_at_of, batch_of, worker_of
+from mlops_platform.resources.prediction_log.personal import Personal
 from mlops_platform.resources.prediction_log.schema import answered, log_rows, log_schema
 from mlops_platform.serving.batch import log_predictions
 from mlops_platform.serving.identity import LiveIds, batch_prediction_id
-from mlops_platform_tests.lineage.pumps.project import MODEL
+from mlops_platform_tests.lineage.pumps.project import MODEL, PROJECT
 from mlops_platform_tests.lineage.wells.project import MODEL as WELLS
 
 T = datetime(2024, 3, 1, 7, tzinfo=UTC)
@@ -29,7 +31,9 @@ ANSWERS = pl.DataFrame({
 
 
 def log_batch(log: DeltaDoor, batch: str = BATCH) -> None:
-    log_predictions(log, ANSWERS, model=MODEL, version="1", checkpoint="sha256:c", batch=batch, run_id="r")
+    private = Personal(Home(log.path), PROJECT, MODEL)
+    log_predictions(log, ANSWERS, model=MODEL, version="1", checkpoint="sha256:c", batch=batch, run_id="r",
+                    private=private)  # fmt: skip
 
 
 def test_a_batch_is_logged_once_in_the_columns_of_the_log(tmp_path: Path) -> None:

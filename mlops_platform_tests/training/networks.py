@@ -182,3 +182,23 @@ class Hungry(Tiny):
             taken = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData"))
             resource.setrlimit(resource.RLIMIT_DATA, (taken * 1024 + 180 * 2**20, resource.RLIM_INFINITY))
         return (answers.unsqueeze(1) * torch.ones(self.wide)).mean(1)
+
+
+class TwoFaced(Tiny):
+    """Answers numbers beyond all that it was trained on otherwise than the program that is exported of it."""
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        answers = super().forward(numeric, categories)
+        return answers if torch.compiler.is_exporting() else answers + (numeric.abs() >= 8).any(1).float()
+
+
+class Deciding(Tiny):
+    """Lets a number decide what it does next, which no traced program can."""
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        answers = super().forward(numeric, categories)
+        return answers if float(answers.detach().sum()) > -1e9 else -answers
+
+
+class Marked(torch.Tensor):
+    """A tensor of a class of its own, which torch would pickle."""

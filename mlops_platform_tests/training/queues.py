@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from mlops_platform.spec import Network, Sequence
-from mlops_platform.training.job import CONTEXT, TRAIN, VALIDATION, Device, Job
+from mlops_platform.training.job import CONTEXT, HOLDOUT, TRAIN, VALIDATION, Device, Job
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NUMERIC, CATEGORIES = ("came",), ("weather",)
@@ -46,14 +46,15 @@ def network(
 
 
 def job(folder: Path, net: Network) -> Job:
-    """Three tills, one of which opened later: 100 hours to train on, 8 left out, 40 of validation."""
+    """Three tills, one of which opened later: 100 hours to train on, 8 left out, 40 of validation, 30 of holdout."""
     train = pl.concat([hours(0, {"b": 100, "a": 100}, 1), hours(60, {"c": 40}, 2)])
     gap, validation = hours(100, {"a": 8, "b": 8, "c": 8}, 3), hours(108, {"c": 40, "b": 40, "a": 40}, 4)
-    for name, part in ((TRAIN, train), (CONTEXT, gap.drop("label")), (VALIDATION, validation)):
+    holdout = hours(148, {"b": 30, "a": 30, "new": 20}, 6)
+    for name, part in ((TRAIN, train), (CONTEXT, gap.drop("label")), (VALIDATION, validation), (HOLDOUT, holdout)):
         part.write_parquet(folder / name)
     output = folder / "output"
     output.mkdir()
     return Job(
         train=folder / TRAIN, validation=folder / VALIDATION, context=folder / CONTEXT, output=output,
-        numeric=NUMERIC, categories=CATEGORIES, network=net, device=Device(threads=1),
+        holdout=folder / HOLDOUT, numeric=NUMERIC, categories=CATEGORIES, network=net, device=Device(threads=1),
     )  # fmt: skip

@@ -10,7 +10,10 @@ from mlops_platform.manifest import short
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform_tests.training.tiny import Shop, network, shop
 
-FILES = {"weights.safetensors", "program.onnx", "scoring.json", "curves.json", "training.json", "soundness.json"}
+FILES = {
+    "weights.safetensors", "program.onnx", "program.pt2", "scoring.json", "curves.json", "training.json",
+    "soundness.json", "parity.json",
+}  # fmt: skip
 
 
 def test_the_checkpoint_holds_its_files_and_its_recipe(checkpoint: Artifact) -> None:
@@ -28,7 +31,15 @@ def test_the_checkpoint_holds_its_files_and_its_recipe(checkpoint: Artifact) -> 
 def test_every_check_passes(trained: dg.ExecuteInProcessResult) -> None:
     verdicts = {check.check_name: check.passed for check in trained.get_asset_check_evaluations()}
     assert verdicts == dict.fromkeys(
-        ["module_is_sound", "loss_is_finite", "loss_fell", "program_matches_weights", "weights_are_safetensors"], True
+        [
+            "module_is_sound",
+            "loss_is_finite",
+            "loss_fell",
+            "program_matches_weights",
+            "program_equals_module",
+            "weights_are_safetensors",
+        ],
+        True,
     )
 
 

@@ -20,8 +20,8 @@ def test_two_programs_write_the_same_bytes(tiny_shop: Shop, checkpoint: Artifact
     output.mkdir()
     job = Job(
         train=tiny_shop.dataset.file("train.parquet"), validation=tiny_shop.dataset.file("validation.parquet"),
-        output=output, numeric=NUMERIC, categories=CATEGORIES, network=tiny_shop.project.models[0].network,
-        device=Device(threads=1),
+        holdout=tiny_shop.dataset.file("holdout.parquet"), output=output, numeric=NUMERIC, categories=CATEGORIES,
+        network=tiny_shop.project.models[0].network, device=Device(threads=1),
     ).write(tmp_path / "job.json")  # fmt: skip
     subprocess.run([sys.executable, "-m", PROGRAM, "--job", str(job)], check=True, cwd=Path(__file__).parents[2])
     assert {path.name: digest_file(path) for path in output.iterdir()} == dict(checkpoint.manifest.files)

@@ -1,5 +1,6 @@
 """The tiniest real project: 400 rows, two splits, and the station that trains on them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -74,12 +75,13 @@ def project(folder: Path, net: Network) -> Project:
                    owner="team:shop")  # fmt: skip
 
 
-def commit_dataset(home: Home) -> Artifact:
-    """Puts the dataset where its station would have."""
+def commit_dataset(home: Home, holdout: pl.DataFrame | None = None) -> Artifact:
+    """Puts the dataset where its station would have; with another holdout than the usual one if it is told one."""
     store = ArtifactStore(home)
     staging = store.stage()
     for number, (name, count) in enumerate(SPLITS.items()):
-        rows(count, seed=number).write_parquet(staging / f"{name}.parquet")
+        part = rows(count, seed=number) if holdout is None or name != "holdout" else holdout
+        part.write_parquet(staging / f"{name}.parquet")
     station = "shop/sells/dataset"
     manifest = Manifest(
         kind="dataset", station=station, environment=home.environment, table=None,
@@ -107,11 +109,13 @@ class Shop:
         stations = Stations(path=str(self.home.path), environment=self.home.environment, mlflow=MlflowResource())
         return {"stations": stations, "compute": ComputeResource(threads=1, lease_wait_seconds=60)}
 
-    def materialize(self, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:
-        """Trains through Dagster and checks the outcome."""
+    def materialize(
+        self, instance: dg.DagsterInstance | None = None, after: Sequence[dg.AssetsDefinition] = ()
+    ) -> dg.ExecuteInProcessResult:
+        """Trains through Dagster, checks the outcome, and goes on with what comes after."""
         (model,) = self.project.models
         return dg.materialize(
-            [checkpoint_asset(self.project, model), checkpoint_checks(self.project, model)],
+            [checkpoint_asset(self.project, model), checkpoint_checks(self.project, model), *after],
             resources=self.resources, raise_on_error=False, instance=instance,
         )  # fmt: skip
 
@@ -127,8 +131,8 @@ class Shop:
         return Refs(self.home).find("shop/sells/checkpoint")
 
 
-def shop(folder: Path, net: Network) -> Shop:
+def shop(folder: Path, net: Network, holdout: pl.DataFrame | None = None) -> Shop:
     """A shop in an empty folder."""
     home = Home(folder / "home")
     home.root.mkdir(parents=True)
-    return Shop(home, commit_dataset(home), project(folder, net))
+    return Shop(home, commit_dataset(home, holdout), project(folder, net))

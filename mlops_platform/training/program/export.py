@@ -1,14 +1,18 @@
-"""The exported program: ONNX bytes that depend on the weights alone, compared with torch on real rows."""
+"""The exported program: bytes that depend on the weights alone, compared with torch on real rows."""
 
 import logging
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.onnx import OnnxExporterError
 
 from mlops_platform.errors import TrainingError
 from mlops_platform.scoring import Encoding, Scorer
+from mlops_platform.scoring.parity import TOLERANCE
+from mlops_platform.training.program.archive import archive
 from mlops_platform.training.program.inputs import Rows
 from mlops_platform.training.program.network import ScoringProgram
 from mlops_platform.training.program.sequences import Window, first_window
@@ -17,22 +21,38 @@ from mlops_platform.training.program.stepping import OneStep
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-TOLERANCE = 1e-5
 _EXAMPLES = 64
 _STEPS = 512
 
 
-def export(program: ScoringProgram | OneStep, rows: Rows) -> bytes:
-    """Exports a scorer.
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """One traced program in two forms.
+
+    Attributes:
+        onnx: ONNX bytes.
+        archive: Torch's archive, which MLflow calls ``pt2``: the same graph and inputs, called by place.
+    """
+
+    onnx: bytes
+    archive: bytes
+
+
+def export(program: ScoringProgram | OneStep, rows: Rows, module: str) -> Exported:
+    """Exports a scorer; it is traced once for both forms.
 
     Args:
         program: In evaluation mode, on the CPU, in float32; of sequences, one step of it.
         rows: Whose first rows are the example that is traced; a batch of one would become a constant.
+        module: Reference to the network's class, for errors.
 
     Returns:
-        ONNX bytes: inputs ``numeric`` float32 [rows, F] and ``categories`` int64 [rows, C], output ``score``
+        Programs with inputs ``numeric`` float32 [rows, F] and ``categories`` int64 [rows, C], output ``score``
         float32 [rows] or [rows, H]; of one step of sequences also input ``state`` and output ``next_state``
         [rows, ...]; equal for equal weights and sources wherever they lie.
+
+    Raises:
+        TrainingError: The network cannot be traced, or holds what torch would pickle.
     """
     import onnx
 
@@ -46,15 +66,25 @@ def export(program: ScoringProgram | OneStep, rows: Rows) -> bytes:
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exported = torch.onnx.export(
-            program, tuple(example), dynamo=True, verbose=False, optimize=True,
-            input_names=inputs, output_names=outputs, dynamic_shapes={name: {0: batch} for name in inputs},
-        )  # fmt: skip
+        try:
+            exported = torch.onnx.export(
+                program, tuple(example), dynamo=True, verbose=False, optimize=True,
+                input_names=inputs, output_names=outputs, dynamic_shapes={name: {0: batch} for name in inputs},
+            )  # fmt: skip
+        except OnnxExporterError as error:
+            raise TrainingError(
+                required=f"a forward of {module} that torch.export can trace and ONNX can express",
+                found=_first_cause(error),
+                remedy="let no value of a tensor decide which operations follow (torch.where instead of if), and use "
+                "operations that ONNX has",
+            ) from error  # fmt: skip
     assert exported is not None
     model = exported.model_proto
     _forget_origin(model)
     onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+    traced = exported.exported_program
+    assert traced is not None
+    return Exported(onnx=model.SerializeToString(deterministic=True), archive=archive(traced, module))
 
 
 def largest_difference(program: ScoringProgram | OneStep, encoding: Encoding, exported: bytes, rows: Rows) -> float:
@@ -95,6 +125,13 @@ def _stepped(scorer: Scorer, window: Window, lanes: slice) -> np.ndarray:
         inputs["state"] = answer["next_state"]
         scores.append(answer["score"])
     return np.stack(scores, axis=1)
+
+
+def _first_cause(error: BaseException) -> str:
+    """What went wrong, without the exporter's report around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,8 @@ import torch
 from mlops_platform.errors import TrainingError
 from mlops_platform.manifest import canonical_json
 from mlops_platform.scoring import PROGRAM, SCORING, Encoding
+from mlops_platform.scoring.parity import PARITY
+from mlops_platform.scoring.torch_archive import ARCHIVE
 from mlops_platform.training.attempts import Attempt
 from mlops_platform.training.job import Job
 from mlops_platform.training.program.export import export, largest_difference
@@ -28,6 +30,7 @@ from mlops_platform.training.program.learner import Learner
 from mlops_platform.training.program.loader import OrderedBatches, ShuffledBatches
 from mlops_platform.training.program.network import Normaliser, ScoringProgram, build
 from mlops_platform.training.program.objective import objective_of, program_of
+from mlops_platform.training.program.parity import compare
 from mlops_platform.training.program.pieces import VALIDATION_BATCH, fitting_memory, in_pieces
 from mlops_platform.training.program.pulse import PULSE
 from mlops_platform.training.program.rank import Rank
@@ -79,7 +82,7 @@ def train(
         InputError: A declared column is missing or of a wrong type.
         CorruptArtifactError: The checkpoint to begin from is damaged.
         TrainingError: Nothing can be learnt from the rows or taken from the checkpoint to begin from, the network is
-            not sound, the loss is no number, or the export differs.
+            not sound or cannot be exported, the loss is no number, or the export differs.
         StoppedError: It was asked to stop, and is saved.
     """
     with Ledger(job) as ledger:
@@ -109,18 +112,21 @@ def _trained(
     scorer.float().eval()
     whole = OneStep(scorer) if job.network.sequence else scorer
     encoding = carrying(scorer, encoding, job.network) if job.network.sequence else encoding
-    exported = export(whole, validation)
-    difference = largest_difference(whole, encoding, exported, validation)
+    exported = export(whole, validation, job.network.module)
+    difference = largest_difference(whole, encoding, exported.onnx, validation)
+    compared = compare(job, whole, encoding, exported.onnx, exported.archive) if job.holdout is not None else None
     training = replace(
         _describe(job, learner, steps, rows, validation, difference), warm_start=begun_from, **in_pieces(job)
     )
     files = {
         WEIGHTS: _weights(scorer),
-        PROGRAM: exported,
+        PROGRAM: exported.onnx,
+        ARCHIVE: exported.archive,
         SCORING: canonical_json(encoding.to_json()),
         CURVES: canonical_json(curves_json(learner.curves)),
         TRAINING: canonical_json(training.to_json()),
         SOUNDNESS: canonical_json(soundness_json(sound)),
+        **({PARITY: canonical_json(compared.to_json())} if compared is not None else {}),
     }
     for name, data in files.items():
         (job.output / name).write_bytes(data)

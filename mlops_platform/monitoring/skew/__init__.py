@@ -1,0 +1,1 @@
+"""Train/serve skew: what a model is told when it answers, beside what it learned from."""

@@ -1,0 +1,44 @@
+"""What must be known of a candidate before anything is decided about it: its verdict, its version and its skew."""
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.manifest import Manifest, short
+from mlops_platform.registry.promotion import Judged
+from mlops_platform.spec import Model, Project
+
+
+def judged_candidate(project: Project, model: Model, gate: Manifest, registered: Manifest, skew: Manifest) -> Judged:
+    """The challenger and its verdict.
+
+    Args:
+        project, model: The declarations.
+        gate: The verdict.
+        registered: The registered version.
+        skew: The skew report.
+
+    Raises:
+        PlatformError: They are not about one checkpoint, or what the candidate is told online is not what it learned
+            from: no champion is made of it, whichever station was asked for alone.
+    """
+    checkpoint, station = registered.content["checkpoint"], f"{project.name}/{model.name}"
+    if gate.content["challenger_checkpoint"] != checkpoint:
+        raise PlatformError(
+            required="the gate and the registered model to be about one checkpoint",
+            found=f"{short(gate.content['challenger_checkpoint'])} judged, {short(checkpoint)} registered",
+            remedy=f"mlops materialize --select 'key:\"{station}/registered_model\"'",
+        )
+    if skew.content["checkpoint"] != checkpoint:
+        raise PlatformError(
+            required="the skew of the registered model to be measured",
+            found=f"{short(skew.content['checkpoint'])} measured, {short(checkpoint)} registered",
+            remedy=f"mlops materialize --select 'key:\"{station}/skew\"'",
+        )
+    if not skew.content["agrees"]:
+        different = ", ".join({**skew.content["mismatched"], **skew.content["coded_otherwise"]}) or "its scores"
+        raise PlatformError(
+            required="the online path to tell a candidate what it learned from",
+            found=f"told otherwise: {different}",
+            remedy=f"see the report of {station}/skew; mend what brings these features online, or allow for it in "
+            "Model.skew",
+        )
+    return Judged(version=registered.content["version"], checkpoint=checkpoint, verdict=gate.digest,
+                  passed=gate.content["passed"], reason=gate.content["reason"])  # fmt: skip
