@@ -150,7 +150,9 @@ def online_asset(project: Project) -> dg.AssetsDefinition:
     def online(context: dg.AssetExecutionContext, stations: Stations) -> dg.MaterializeResult:
         from mlops_platform.features.online import bring_online
         from mlops_platform.resources.feast import FeastDoor
+        from mlops_platform.resources.online import OnlineDoor
 
+        door = OnlineDoor(stations.home, project)
         tables = {t.name: stations.input(f"{project.name}/features/{t.name}") for t in project.feature_tables}
         registry = stations.input(f"{project.name}/feast/registry")
         refs: dict[str, TableRef] = {name: found.manifest.delta for name, found in tables.items()}
@@ -159,9 +161,9 @@ def online_asset(project: Project) -> dg.AssetsDefinition:
             context,
             kind="online",
             code=("mlops_platform.features.online:bring_online",),
-            config={"views": sorted(tables)},
+            config={"views": sorted(tables), "store": door.identity},
             inputs={**digests, "registry": registry.manifest.digest},
-            redo=not any(stations.home.feast.glob("online*")),
+            redo=not door.there,
             outside=True,
             work=lambda _: Made(content=bring_online(FeastDoor(stations.home, project), refs, digests)),
         )

@@ -79,7 +79,7 @@ def online_checks(project: Project) -> dg.AssetChecksDefinition:
     """The online store answers with the newest offline rows."""
     key = dg.AssetKey([project.name, "feast", "online"])
     spec = dg.AssetCheckSpec(
-        "online_equals_offline", asset=key, description="for one key of each view, both stores give the same values"
+        "online_equals_offline", asset=key, description="for keys of each view, both stores give the same values"
     )
 
     @dg.multi_asset_check(specs=[spec], name=f"{project.name}__feast__online_checks")

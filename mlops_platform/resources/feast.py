@@ -180,12 +180,27 @@ class FeastDoor:
             )
             if served != declared:
                 said.append(f"service {model.feature_service}: declared {declared}, in the repository {served}")
+        said += self._other_keys(views, {o.join_key: o.value_type.name for o in objects if isinstance(o, Entity)})
         if said:
             raise PlatformError(
                 required=f"the declarations and {self.project.feature_repo} to agree, field by field",
                 found="; ".join(said),
                 remedy="change one of them",
             )
+
+    def _other_keys(self, views: Mapping[str, Any], of_entities: Mapping[str, str]) -> list[str]:
+        """Entity keys whose type is not that of the raw column: rows written under one would be asked under another."""
+        said = []
+        for table in self.project.feature_tables:
+            raw = {column.name: column.dtype for column in self.project.raw_table(table.source).columns}
+            of_view = views[table.name].entity_columns if table.name in views else []
+            found = {**of_entities, **{column.name: column.dtype.to_value_type().name for column in of_view}}
+            said += [
+                f"key {key} of view {table.name}: declared {_VALUE_TYPES[raw[key]]}, in the repository {found[key]}"
+                for key in table.keys
+                if found.get(key, "UNKNOWN") not in ("UNKNOWN", _VALUE_TYPES[raw[key]])
+            ]
+        return said
 
 
 def table_facts(table: FeatureTable) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import yaml
 
+from mlops_platform.manifest import digest_of
 from mlops_platform.online_store import OnlineFeatures, PackedStore, PackedView, Status
 from mlops_platform.online_store.packed import FEAST_TYPE
 from mlops_platform.online_store.view import packed_dtype
@@ -24,6 +25,54 @@ from mlops_platform.resources.home import Home
 from mlops_platform.spec import Column, FeatureTable, Model, Project, duration
 
 _TIME = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """What one feature table answers for N rows.
+
+    Attributes:
+        values: The columns asked for, each of its declared dtype, named ``table__column``.
+        status: UInt8 of ``Status`` [N].
+        events, knowns: Datetime us UTC, null where there is no row or none was told.
+    """
+
+    values: list[pl.Series]
+    status: np.ndarray
+    events: pl.Series
+    knowns: pl.Series
+
+    @classmethod
+    def missing(cls, name: str, columns: Sequence[Column], rows: int) -> "TableRows":
+        """The answer when no entity has a row."""
+        nothing = pl.Series(name, [None] * rows, dtype=_TIME)
+        values = [pl.Series(f"{name}__{c.name}", [None] * rows, dtype=POLARS_TYPES[c.dtype]) for c in columns]
+        return cls(values, np.full(rows, Status.MISSING, np.uint8), nothing, nothing)
+
+    @classmethod
+    def of(cls, table: FeatureTable, columns: Sequence[Column], results: Mapping[str, Any], places: np.ndarray,
+           at: pl.Series) -> "TableRows":  # fmt: skip
+        """Reads Feast's protobuf answer about the rows at ``places``."""
+        from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+        nothing = cls.missing(table.name, columns, len(at))
+        vectors = [results[f"{table.name}__{column.name}"] for column in columns]
+        told = pl.Series([t.seconds * 1_000_000 + t.nanos // 1000 for t in vectors[0].event_timestamps])
+        seen = np.array([[s != FieldStatus.NOT_FOUND for s in v.statuses] for v in vectors]).any(axis=0)
+        # Redis says of an entity without a row that it is present, with empty values of 1970.
+        found = seen & (told != 0).to_numpy()
+        events = nothing.events.clone().scatter(places[found], told.cast(_TIME).filter(pl.Series(found)))
+        status = nothing.status.copy()
+        status[places[found]] = Status.PRESENT
+        if table.ttl:
+            status[(events < at - duration(table.ttl)).fill_null(False).to_numpy()] = Status.STALE
+        status[(events > at).fill_null(False).to_numpy()] = Status.LATER
+        seen = (status[places] == Status.PRESENT) | (status[places] == Status.LATER)
+        values = []
+        for empty, column, vector in zip(nothing.values, columns, vectors, strict=True):
+            plain = pl.Series([_plain(value) for value in vector.values], dtype=_ARRIVES.get(column.dtype, empty.dtype))
+            values.append(empty.clone().scatter(places[seen], plain.filter(pl.Series(seen)).cast(empty.dtype)))
+        return cls(values, status, events, nothing.knowns)
 
 
 @dataclass(frozen=True)
@@ -37,8 +86,7 @@ class OnlineDoor:
     def settings(self) -> Mapping[str, Any]:
         """What ``feature_store.yaml`` says, variables of the environment filled in as Feast does it."""
         self.home.export()
-        text = (Path(self.project.feature_repo) / "feature_store.yaml").read_text(encoding="utf-8")
-        return yaml.safe_load(os.path.expandvars(text))
+        return yaml.safe_load(os.path.expandvars(self._text))
 
     @property
     def ours(self) -> bool:
@@ -46,11 +94,21 @@ class OnlineDoor:
         online = self.settings.get("online_store")
         return isinstance(online, dict) and online.get("type") == FEAST_TYPE
 
+    @property
+    def there(self) -> bool:
+        """Whether the store's file is there, if it is one: a server's rows cannot be deleted with the home."""
+        path = (self.settings.get("online_store") or {}).get("path")
+        return path is None or (Path(self.project.feature_repo) / path).is_file()
+
+    @property
+    def identity(self) -> str:
+        """Digest of the store's settings as they are written, so that another store is brought up to date."""
+        return digest_of(yaml.safe_load(self._text).get("online_store"))
+
     @cached_property
     def packed(self) -> PackedStore:
         """Our store, where the settings say."""
-        path = Path(self.settings["online_store"]["path"])
-        return PackedStore(path if path.is_absolute() else Path(self.project.feature_repo) / path)
+        return PackedStore(Path(self.project.feature_repo) / self.settings["online_store"]["path"])
 
     def view(self, table: FeatureTable) -> PackedView:
         """A feature table as our store packs it."""
@@ -72,10 +130,7 @@ class OnlineDoor:
             PlatformError: The store or a view is not there, its rows have other columns, or a key is of another dtype.
         """
         asked = self.project.feature_columns(model)
-        if self.ours:
-            found = {name: self._packed(name, columns, examples) for name, columns in asked.items()}
-        else:
-            found = self._through_feast(asked, examples)
+        found = self.tables(asked, examples)
         values = [column for part in found.values() for column in part.values]
         return OnlineFeatures(
             values=pl.DataFrame(values),
@@ -84,26 +139,41 @@ class OnlineDoor:
             knowns=pl.DataFrame([part.knowns.alias(name) for name, part in found.items()]),
         )
 
-    def _packed(self, name: str, columns: Sequence[Column], examples: pl.DataFrame) -> "_Part":
+    def tables(self, asked: Mapping[str, Sequence[Column]], examples: pl.DataFrame) -> dict[str, TableRows]:
+        """Reads columns of feature tables, by table; else as ``read`` does."""
+        if self.ours:
+            return {name: self._packed(name, columns, examples) for name, columns in asked.items()}
+        return self._through_feast(asked, examples)
+
+    def write(self, table: FeatureTable, rows: pl.DataFrame) -> None:
+        """Brings rows online in our store, in one transaction that leaves what is newer.
+
+        Args:
+            table: The declaration.
+            rows: Keys, both timestamps and the table's columns; none of its keys null.
+        """
+        self.packed.write(self.view(table), rows)
+
+    def _packed(self, name: str, columns: Sequence[Column], examples: pl.DataFrame) -> TableRows:
         view = self.view(self.project.feature_table(name))
         rows = self.packed.read(view, examples, examples["event_timestamp"], [column.name for column in columns])
         values = [_declared(name, c, series) for c, series in zip(columns, rows.values.get_columns(), strict=True)]
-        return _Part(values, rows.status, rows.events, rows.knowns)
+        return TableRows(values, rows.status, rows.events, rows.knowns)
 
-    def _through_feast(self, asked: Mapping[str, Sequence[Column]], examples: pl.DataFrame) -> dict[str, "_Part"]:
+    def _through_feast(self, asked: Mapping[str, Sequence[Column]], examples: pl.DataFrame) -> dict[str, TableRows]:
         whole = not any(examples[key].null_count() for name in asked for key in self.project.feature_table(name).keys)
-        found: dict[str, _Part] = {}
+        found: dict[str, TableRows] = {}
         # Feast refuses a null key, though another view of the same question may have a whole one.
         for names in [list(asked)] if whole else [[name] for name in asked]:
             found |= self._of_views({name: asked[name] for name in names}, examples)
         return {name: found[name] for name in asked}
 
-    def _of_views(self, asked: Mapping[str, Sequence[Column]], examples: pl.DataFrame) -> dict[str, "_Part"]:
+    def _of_views(self, asked: Mapping[str, Sequence[Column]], examples: pl.DataFrame) -> dict[str, TableRows]:
         keys = list(dict.fromkeys(key for name in asked for key in self.project.feature_table(name).keys))
         there = examples.select(pl.all_horizontal(pl.lit(True), *(pl.col(key).is_not_null() for key in keys)))
         places = there.to_series().arg_true()
         if not len(places):
-            return {name: _Part.missing(name, columns, examples.height) for name, columns in asked.items()}
+            return {name: TableRows.missing(name, columns, examples.height) for name, columns in asked.items()}
         rows = examples.select(keys)[places] if keys else examples.select(__dummy_id=pl.lit(""))
         answer = self._feast.get_online_features(
             features=[f"{name}:{column.name}" for name, columns in asked.items() for column in columns],
@@ -113,9 +183,13 @@ class OnlineDoor:
         results = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
         at = examples["event_timestamp"].cast(_TIME)
         return {
-            name: _Part.of(self.project.feature_table(name), columns, results, places.to_numpy(), at)
+            name: TableRows.of(self.project.feature_table(name), columns, results, places.to_numpy(), at)
             for name, columns in asked.items()
         }
+
+    @property
+    def _text(self) -> str:
+        return (Path(self.project.feature_repo) / "feature_store.yaml").read_text(encoding="utf-8")
 
     @cached_property
     def _feast(self) -> Any:
@@ -137,45 +211,6 @@ def packed_view(project: Project, table: FeatureTable, feast_project: str) -> Pa
         columns={column.name: packed_dtype(column.dtype) for column in table.columns},
         ttl=duration(table.ttl) if table.ttl else None,
     )
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What one feature table gave: columns, ``Status`` as UInt8, event and known timestamps, N rows each."""
-
-    values: list[pl.Series]
-    status: np.ndarray
-    events: pl.Series
-    knowns: pl.Series
-
-    @classmethod
-    def missing(cls, name: str, columns: Sequence[Column], rows: int) -> "_Part":
-        nothing = pl.Series(name, [None] * rows, dtype=_TIME)
-        values = [pl.Series(f"{name}__{c.name}", [None] * rows, dtype=POLARS_TYPES[c.dtype]) for c in columns]
-        return cls(values, np.full(rows, Status.MISSING, np.uint8), nothing, nothing)
-
-    @classmethod
-    def of(cls, table: FeatureTable, columns: Sequence[Column], results: Mapping[str, Any], places: np.ndarray,
-           at: pl.Series) -> "_Part":  # fmt: skip
-        """Reads Feast's protobuf answer about the rows at ``places``."""
-        from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-
-        nothing = cls.missing(table.name, columns, len(at))
-        vectors = [results[f"{table.name}__{column.name}"] for column in columns]
-        found = np.array([[s != FieldStatus.NOT_FOUND for s in v.statuses] for v in vectors]).any(axis=0)
-        seconds = pl.Series([t.seconds * 1_000_000 + t.nanos // 1000 for t in vectors[0].event_timestamps])
-        events = nothing.events.clone().scatter(places[found], seconds.cast(_TIME).filter(pl.Series(found)))
-        status = nothing.status.copy()
-        status[places[found]] = Status.PRESENT
-        if table.ttl:
-            status[(events < at - duration(table.ttl)).fill_null(False).to_numpy()] = Status.STALE
-        status[(events > at).fill_null(False).to_numpy()] = Status.LATER
-        seen = (status[places] == Status.PRESENT) | (status[places] == Status.LATER)
-        values = []
-        for empty, column, vector in zip(nothing.values, columns, vectors, strict=True):
-            told = pl.Series([_plain(value) for value in vector.values], dtype=_ARRIVES.get(column.dtype, empty.dtype))
-            values.append(empty.clone().scatter(places[seen], told.filter(pl.Series(seen)).cast(empty.dtype)))
-        return cls(values, status, events, nothing.knowns)
 
 
 _ARRIVES: dict[str, Any] = {"int8": pl.Int32}

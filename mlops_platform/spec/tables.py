@@ -1,10 +1,13 @@
 """Declarations of tables: the raw rows that arrive and the features computed from them."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from mlops_platform.spec.fields import duration, require, require_name, require_reference
 
+_LARGEST_FLOAT32 = 3.4028234663852886e38
 DTYPES = ("int8", "int64", "float32", "float64", "string", "bool", "timestamp")
 
 
@@ -21,7 +24,7 @@ class Column:
         if_missing: What an online answer does where a feature's row is missing or older than its view's ``ttl``:
             ``mark`` gives the model a null, as training did, and marks the answer; ``refuse`` refuses the row;
             ``default`` gives the model ``default``, and marks the answer.
-        default: The value of ``default``.
+        default: The value of ``default``, of the column's dtype and within its bounds; a timestamp has none.
     """
 
     name: str
@@ -44,6 +47,32 @@ class Column:
         told = (self.default is not None) == (self.if_missing == "default")
         require(told, f"{where}.default", self.default, 'a value where if_missing="default", and only there',
                 "give both or neither")  # fmt: skip
+        if self.default is not None:
+            kind, fits = _DEFAULTS[self.dtype]
+            require(fits(self.default), f"{where}.default", self.default, f"{kind}, for dtype {self.dtype}",
+                    "give a value of the column's dtype")  # fmt: skip
+            below = self.minimum is not None and self.default < self.minimum  # type: ignore[operator]
+            above = self.maximum is not None and self.default > self.maximum  # type: ignore[operator]
+            require(not below and not above, f"{where}.default", self.default,
+                    f"from {self.minimum} to {self.maximum}, as the column's values", "give a valid value")  # fmt: skip
+
+
+def _whole(bits: int) -> Callable[[object], bool]:
+    return lambda value: type(value) is int and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
+
+
+def _number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+_DEFAULTS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "int8": ("a whole number from -128 to 127", _whole(8)), "int64": ("a whole number of 64 bits", _whole(64)),
+    "float32": ("a finite number", lambda value: _number(value) and abs(value) <= _LARGEST_FLOAT32),  # type: ignore[arg-type]
+    "float64": ("a finite number", _number), "string": ("a text", lambda value: isinstance(value, str)),
+    "bool": ("True or False", lambda value: isinstance(value, bool)),
+    "timestamp": ("none: mark or refuse a time that is not there", lambda value: False),
+}  # fmt: skip
+"""What a default of each dtype has to be, in words and as a test; a number's bool is none, though Python says so."""
 
 
 def columns(dtype: str, *names: str, nullable: bool = True) -> tuple[Column, ...]:
