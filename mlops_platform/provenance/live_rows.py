@@ -1,6 +1,7 @@
 """The feature rows behind a live answer: the log says which rows, the feature tables' recorded versions hold them."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +15,7 @@ from mlops_platform.provenance.feature_rows import PRESENT, Chosen, FeatureRow, 
 from mlops_platform.resources.artifacts import MANIFEST, ArtifactStore
 from mlops_platform.resources.delta_files import Bounds, TableFiles
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.prediction_log.personal import KEY, Personal, key_file, personal_columns
 from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import FeatureTable, Model, Project
 
@@ -46,7 +48,7 @@ class Told:
 
 def live_rows(home: Home, project: Project, model: Model, told: Told) -> tuple[list[FeatureRow], list[str]]:
     """The feature rows of a live answer, and, in words, what of them is not recorded."""
-    store = ArtifactStore(home)
+    search = _Search(home, project, model, told)
     rows: list[FeatureRow | None] = []
     chosen: list[tuple[int, Chosen]] = []
     missing: list[str] = []
@@ -55,7 +57,7 @@ def live_rows(home: Home, project: Project, model: Model, told: Told) -> tuple[l
         if name not in told.times:
             missing.append(f"a row of {name}: the caller gave its values with the question")
             continue
-        found, words = _found(home, project, store, table, names, told)
+        found, words = search.row(table, names)
         missing += words
         if found is not None:
             chosen.append((len(rows), found))
@@ -65,30 +67,55 @@ def live_rows(home: Home, project: Project, model: Model, told: Told) -> tuple[l
     return [row for row in rows if row is not None], missing
 
 
-def _found(home: Home, project: Project, store: ArtifactStore, table: FeatureTable, names: list[str],
-           told: Told) -> tuple[Chosen | None, list[str]]:  # fmt: skip
-    """The row in the newest recorded version that has it."""
-    times = told.times[table.name]
-    if times.get("event") is None:
-        return None, []
-    personal = [key for key in table.keys if key in personal_columns(project) or key not in told.inputs]
-    if personal:
-        return None, [f"which row of {table.name} was read: its key {', '.join(personal)} is personal and was not kept"]
-    for features in _versions(home, project, store, table):
-        files = TableFiles.at(home.root / features.delta.path, features.delta.version)
-        keys = {key: typed(told.inputs[key], files.schema[key]) for key in table.keys}
-        event, known = (datetime.fromisoformat(times[name]) if times.get(name) else None for name in ("event", "known"))
-        bounds: Bounds = {**{name: (value, value) for name, value in keys.items()}, _EVENT: (event, event)}
+@dataclass(frozen=True)
+class _Search:
+    """Looks for the rows that one answer read."""
+
+    home: Home
+    project: Project
+    model: Model
+    told: Told
+
+    def row(self, table: FeatureTable, names: list[str]) -> tuple[Chosen | None, list[str]]:
+        """The row in the newest recorded version that has it."""
+        times, store = self.told.times[table.name], ArtifactStore(self.home)
+        if times.get("event") is None:
+            return None, []
+        unknown = [key for key in table.keys if key not in self.told.inputs or not self._can_tell(key)]
+        if unknown:
+            return None, [f"which row of {table.name} was read: its key {', '.join(unknown)} is personal, and neither "
+                          "it nor the secret of its hash is kept here"]  # fmt: skip
+        for features in _versions(self.home, self.project, store, table):
+            files = TableFiles.at(self.home.root / features.delta.path, features.delta.version)
+            found = self._rows(files, table, names, times)
+            if found.height:
+                raw, gone = _raw(store, features, table)
+                row = found.row(-1, named=True)
+                keys = {key: row[key] for key in table.keys}
+                return Chosen(table=table, names=names, keys=keys, features=features, raw=raw, row=row), gone
+        return None, [
+            f"the row of {table.name}, true {times['event']}, known {times.get('known')}: no recorded version of the "
+            "table has it; it was removed since, or the online store was written from a version that is not recorded"
+        ]
+
+    def _rows(self, files: TableFiles, table: FeatureTable, names: list[str], times: dict[str, Any]) -> pl.DataFrame:
+        """Rows of that key and those times; of a key that was hashed, those whose hash it is."""
+        inputs, hashed = self.told.inputs, personal_columns(self.project, self.model).hashed
+        open_keys = {key: typed(inputs[key], files.schema[key]) for key in table.keys if key not in hashed}
+        event, known = moment(times["event"]), moment(times.get("known"))
+        bounds: Bounds = {**{key: (value, value) for key, value in open_keys.items()}, _EVENT: (event, event)}
         rows = files.scan(bounds).filter(pl.col(_KNOWN).eq_missing(pl.lit(known, files.schema[_KNOWN])))
-        found = rows.select(*names, _EVENT, _KNOWN).collect(engine="in-memory")
-        if found.height:
-            raw, gone = _raw(store, features, table)
-            row = found.row(-1, named=True)
-            return Chosen(table=table, names=names, keys=keys, features=features, raw=raw, row=row), gone
-    return None, [
-        f"the row of {table.name}, true {times['event']}, known {times.get('known')}: no recorded version of the table "
-        "has it; it was removed since, or the online store was written from a version that is not recorded"
-    ]
+        found = rows.select(*table.keys, *names, _EVENT, _KNOWN).collect(engine="in-memory")
+        secret = [key for key in table.keys if key in hashed]
+        if not secret or found.is_empty():
+            return found
+        hashes = Personal(self.home, self.project, self.model).logged(found.select(secret))
+        return found.filter(pl.all_horizontal(hashes[key] == pl.lit(inputs[key]) for key in secret))
+
+    def _can_tell(self, key: str) -> bool:
+        """Whether rows can be compared by a key: it is no secret, or that of its hash is at hand."""
+        hashed = personal_columns(self.project, self.model).hashed
+        return key not in hashed or bool(os.environ.get(KEY)) or key_file(self.home).is_file()
 
 
 def _versions(home: Home, project: Project, store: ArtifactStore, table: FeatureTable) -> Iterator[Manifest]:
@@ -116,17 +143,20 @@ def _raw(store: ArtifactStore, features: Manifest, table: FeatureTable) -> tuple
 
 
 def _as_answered(home: Home, chosen: Chosen, row: FeatureRow, told: Told) -> FeatureRow:
-    """The row as the model was given it, beside whether the recorded one holds the same."""
+    """The row as the model was given it, beside whether the recorded one holds the same, as far as the log tells."""
     schema = TableFiles.at(home.root / chosen.features.delta.path, chosen.features.delta.version).schema
     status, given, marks = _given(chosen.table, chosen.names, told)
+    logged = [name for name in chosen.names if f"{chosen.table.name}__{name}" in told.features]
     same = {n: typed(given[n], schema[n]) == row.values[n] or (given[n] is None and status != PRESENT) or n in marks
-            for n in chosen.names}  # fmt: skip
-    return replace(row, status=status, marks=marks, values=given, as_answered=all(same.values()))
+            for n in logged}  # fmt: skip
+    keys = {key: told.inputs[key] for key in chosen.table.keys}
+    return replace(row, keys=keys, status=status, marks=marks, values=given,
+                   as_answered=all(same.values()) if same else None)  # fmt: skip
 
 
 def _unfound(table: FeatureTable, names: list[str], told: Told) -> FeatureRow:
     times, (status, given, marks) = told.times[table.name], _given(table, names, told)
-    event, known = (datetime.fromisoformat(times[name]) if times.get(name) else None for name in ("event", "known"))
+    event, known = moment(times.get("event")), moment(times.get("known"))
     return FeatureRow(
         view=table.name, version=None, digest=None, keys={key: told.inputs.get(key) for key in table.keys},
         event_timestamp=event, known_timestamp=known, values=given, source=None, recomputed_equal=None,
@@ -137,7 +167,9 @@ def _unfound(table: FeatureTable, names: list[str], told: Told) -> FeatureRow:
 def _given(table: FeatureTable, names: list[str], told: Told) -> tuple[str, dict[str, Any], dict[str, str]]:
     """Status, values and marks that the log has of a table's row."""
     whole = {name: f"{table.name}__{name}" for name in names}
-    marks = {name: told.marks[full] for name, full in whole.items() if full in told.marks}
+    # A mark may be about a whole row.
+    every = {name: told.marks.get(full, told.marks.get(table.name)) for name, full in whole.items()}
+    marks = {name: mark for name, mark in every.items() if mark is not None}
     given = {name: told.features.get(full) for name, full in whole.items()}
     return str(told.times[table.name].get("status", PRESENT)).lower(), given, marks
 
@@ -151,9 +183,6 @@ def typed(value: Any, dtype: pl.DataType) -> Any:
     return pl.Series([value]).cast(dtype, strict=False).item()
 
 
-def personal_columns(project: Project) -> frozenset[str]:
-    """Names of the columns that hold personal data."""
-    tables = [*(t.columns for t in project.raw_tables), *(t.columns for t in project.feature_tables)]
-    every = [*(column for columns in tables for column in columns), *(c for m in project.models for c in m.context)]
-    carried = [column for model in project.models for column in model.carried]
-    return frozenset(column.name for column in (*every, *carried) if column.personal)
+def moment(text: str | None) -> datetime | None:
+    """A time of the log, ISO 8601."""
+    return datetime.fromisoformat(text) if text else None

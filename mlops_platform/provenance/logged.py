@@ -11,6 +11,8 @@ from mlops_platform.resources.artifacts import MANIFEST, Artifact, ArtifactStore
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.delta_files import TableFiles
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.prediction_log.ids import worker_of
+from mlops_platform.resources.prediction_log.segments import pending
 from mlops_platform.spec import Model, Project
 
 _LONGEST = 200
@@ -25,7 +27,9 @@ def logged(home: Home, project: Project, prediction_id: str) -> tuple[Model, dic
     """The model that gave an answer, and the answer's row in the prediction log.
 
     Ids of live answers begin with their time and those of a batch with its digest, so that the statistics of the log's
-    files lead to the one that has it; an id of the old, random form is looked for in every file.
+    files lead to the one that has it; an id of the old, random form is looked for in every file. A live answer is found
+    as soon as it was sent, in the journal in which it waits for the log; one that is in neither was shipped meanwhile,
+    or is in none.
 
     Args:
         home: Where the logs are.
@@ -35,18 +39,35 @@ def logged(home: Home, project: Project, prediction_id: str) -> tuple[Model, dic
     Raises:
         UnknownPredictionError: No model of the project has such a prediction.
     """
-    for model in project.models:
-        path = home.prediction_log(project.name, model.name)
-        if len(prediction_id) <= _LONGEST and DeltaDoor(path).exists:
-            found = TableFiles.at(path).scan({"prediction_id": (prediction_id, prediction_id)}).collect()
-            if not found.is_empty():
-                return model, found.drop(PARTITION).row(0, named=True)
+    if len(prediction_id) <= _LONGEST:
+        for look in (_in_log, _waiting, _in_log):
+            for model in project.models:
+                row = look(home, project, model, prediction_id)
+                if row is not None:
+                    return model, row
     logs = [home.relative(home.prediction_log(project.name, model.name)) for model in project.models]
     shown = prediction_id if len(prediction_id) <= _LONGEST else f"{prediction_id[:_LONGEST]}..."
     raise UnknownPredictionError(
         required=f"a prediction {shown!r} in the prediction log", found=f"none in {', '.join(logs)} of this home",
         remedy="take an id from an answer, from the predictions asset, or from: mlops status",
     )  # fmt: skip
+
+
+def _in_log(home: Home, project: Project, model: Model, prediction_id: str) -> dict[str, Any] | None:
+    path = home.prediction_log(project.name, model.name)
+    if not DeltaDoor(path).exists:
+        return None
+    found = TableFiles.at(path).scan({"prediction_id": (prediction_id, prediction_id)}).collect(engine="in-memory")
+    return _row(found)
+
+
+def _waiting(home: Home, project: Project, model: Model, prediction_id: str) -> dict[str, Any] | None:
+    # Of another form than live ids: it never waits in a journal.
+    return _row(pending(home, project, model, prediction_id)) if worker_of(prediction_id) is not None else None
+
+
+def _row(found: pl.DataFrame) -> dict[str, Any] | None:
+    return None if found.is_empty() else found.drop(PARTITION).row(0, named=True)
 
 
 def batch_of(store: ArtifactStore, row: dict[str, Any]) -> Artifact:

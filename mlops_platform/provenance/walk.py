@@ -9,13 +9,14 @@ from mlops_platform.manifest import Manifest
 from mlops_platform.provenance.evidence import evidence
 from mlops_platform.provenance.example_rows import example_rows
 from mlops_platform.provenance.feature_rows import Chosen, FeatureRow, visible, walked
-from mlops_platform.provenance.live_rows import Told, live_rows, personal_columns
+from mlops_platform.provenance.live_rows import Told, live_rows
 from mlops_platform.provenance.logged import batch_of, example_of, logged
 from mlops_platform.provenance.runs import Run, runs, version_link
 from mlops_platform.provenance.source_rows import SourceRows
 from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.history import Move
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.prediction_log.personal import personal_columns
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.spec import Forecast, Model, Project, duration
 
@@ -91,8 +92,11 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
     asked = _live(home, project, model, row) if mode == ONLINE else _batch(home, project, model, row)
     links = {"version": version_link(project.name, model.name, row["version"])}
     made = [*asked.made, known.checkpoint, known.dataset, known.evaluation, known.verdict, known.tuning, *known.starts]
+    # Logs of older homes have ids of examples as they are, personal or not.
+    named = str(row["example_id"]).startswith("h-") or model.examples.id not in personal_columns(project, model).hashed
+    shown = row if named or row["example_id"] is None else {**row, "example_id": LEFT_OUT}
     return Why(
-        prediction=row, mode=mode, role=row.get("role") or "champion", inputs=asked.inputs,
+        prediction=shown, mode=mode, role=row.get("role") or "champion", inputs=asked.inputs,
         features_read=asked.features_read, moves=known.moves, checkpoint=known.checkpoint, dataset=known.dataset,
         evaluation=known.evaluation, verdict=known.verdict, tuning=known.tuning, starts=known.starts,
         example=asked.example, features=asked.features, runs=runs(home, made), links=links,
@@ -118,12 +122,17 @@ def _batch(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _
         own = {key: example[key] for key in table.keys}
         seen = visible(home, table, names, own, example["event_timestamp"], features)
         chosen.append(Chosen(table=table, names=names, keys=own, features=features, raw=raw, row=seen))
+    personal = personal_columns(project, model)
+    hidden = personal.hashed | personal.left_out
     given = [*dict.fromkeys([asked.id, *keys, "event_timestamp", *(column.name for column in model.context)])]
     missing = ["why the upstream delivered what it delivered: the walk ends at the landed file and its row numbers"]
     return _Question(
-        inputs=_kept(project, {name: example[name] for name in given if name in example}),
-        features_read=_kept(project, _features_read(project, model, example)), example=source,
-        features=[_without_personal(project, each) for each in walked(home, chosen)],
+        inputs=_kept(hidden, {name: example[name] for name in given if name in example}),
+        features_read=_kept(hidden, _features_read(project, model, example)), example=source,
+        features=[
+            replace(row, keys=_kept(hidden, row.keys), values=_kept(hidden, row.values, f"{row.view}__"))
+            for row in walked(home, chosen)
+        ],
         made=[batch.manifest], missing=[*missing, *_sequence(model)],
     )  # fmt: skip
 
@@ -136,7 +145,7 @@ def _live(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _Q
         missing.append("the feature values that the model was given: this answer's log does not have them")
     return _Question(
         inputs=told.inputs, features_read=_features_read(project, model, {**told.inputs, **told.features}),
-        example=None, features=[_without_personal(project, each) for each in features], made=[],
+        example=None, features=features, made=[],
         missing=[*missing, *_sequence(model)],
     )  # fmt: skip
 
@@ -149,14 +158,10 @@ def _ahead(model: Model) -> timedelta:
     return model.task.horizon * duration(model.task.step) if isinstance(model.task, Forecast) else timedelta(0)
 
 
-def _kept(project: Project, values: dict[str, Any]) -> dict[str, Any]:
-    """Values without those of personal columns, which a feature's full name ends in."""
-    personal = personal_columns(project)
-    return {n: LEFT_OUT if n.rpartition("__")[2] in personal and v is not None else v for n, v in values.items()}
-
-
-def _without_personal(project: Project, row: FeatureRow) -> FeatureRow:
-    return replace(row, keys=_kept(project, row.keys), values=_kept(project, row.values))
+def _kept(hidden: frozenset[str], values: dict[str, Any], view: str = "") -> dict[str, Any]:
+    """Values without the personal ones, of a feature view by their full names."""
+    return {name: LEFT_OUT if f"{view}{name}" in hidden and value is not None else value
+            for name, value in values.items()}  # fmt: skip
 
 
 def _sequence(model: Model) -> list[str]:

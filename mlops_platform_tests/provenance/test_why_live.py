@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console, RenderableType
@@ -13,12 +15,18 @@ from mlops_platform.cli.why_tree import why_tree
 from mlops_platform.errors import CorruptArtifactError, MissingArtifactError
 from mlops_platform.manifest import short
 from mlops_platform.provenance.logged import UnknownPredictionError
-from mlops_platform.provenance.walk import as_json, why
+from mlops_platform.provenance.walk import LEFT_OUT, as_json, why
 from mlops_platform.resources.delta import DeltaDoor
+from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.prediction_log.personal import Personal, key_file
+from mlops_platform.resources.prediction_log.shipping import ship
 from mlops_platform.resources.refs import Refs
-from mlops_platform_tests.lineage.pumps.project import PROJECT
+from mlops_platform_tests.lineage.pumps.project import MODEL, PROJECT
 from mlops_platform_tests.provenance.conftest import answer, feature_row, live_id
+from mlops_platform_tests.serving.answering import answer as made
+from mlops_platform_tests.serving.answering import log_of, question
+from mlops_platform_tests.serving.test_personal import of_people
 
 
 def test_a_live_answer_is_walked_back_to_its_source_file(live: Home) -> None:
@@ -115,6 +123,48 @@ def printed(what: RenderableType) -> str:
     with console.capture() as shown:
         console.print(what)
     return shown.get()
+
+
+def test_an_answer_that_waits_in_a_journal_is_found_and_again_once_it_is_shipped(live: Home) -> None:
+    history = PromotionHistory(live, "pumps", "pump_repair").live()
+    assert history is not None and history.checkpoint is not None
+    log = log_of(live)
+    given = replace(made(np.arange(2)), checkpoint=history.checkpoint)
+    log.log(question(2), [given])
+    waiting = why(live, PROJECT, given.ids[0])
+    assert (waiting.mode, waiting.prediction["example_id"]) == ("online", "P0-20240510")
+    assert DeltaDoor(live.prediction_log("pumps", "pump_repair")).scan().filter(mode="online").collect().is_empty()
+    (row,), (none,) = waiting.features, why(live, PROJECT, given.ids[1]).features
+    assert (row.status, row.version, row.values["temperature"]) == ("present", None, 61.5)
+    assert (none.status, none.marks) == ("missing", {"temperature": "missing", "vibration": "missing"})
+    log.close()
+    assert ship(live, PROJECT, MODEL).answers == 2
+    shipped = why(live, PROJECT, given.ids[0])
+    assert (shipped.features, shipped.inputs, shipped.missing) == (waiting.features, waiting.inputs, waiting.missing)
+
+
+def test_a_personal_key_is_told_as_its_hash_and_its_row_is_found_by_it(live: Home) -> None:
+    project, model = of_people()
+    row = feature_row(live)
+    hashed = Personal(live, project, model).logged(pl.DataFrame({"pump": ["P1"]}))["pump"][0]
+    features = {"pump_state__vibration": row["vibration"]}
+    asked = answer(live, 1, row, inputs={"pump": hashed, "inspection_id": "h-1"}, features=features)
+    found = why(live, project, asked)
+    (told,) = found.features
+    assert (told.keys, told.as_answered, told.recomputed_equal) == ({"pump": hashed}, True, True)
+    assert "temperature" in told.values and told.values["temperature"] is None
+    text = json.dumps(as_json(found)["features"]) + json.dumps(found.inputs)
+    assert "P1" not in text and str(row["temperature"]) not in text
+    batch = DeltaDoor(live.prediction_log("pumps", "pump_repair")).scan().filter(mode="batch").collect()
+    of_batch = why(live, project, batch["prediction_id"][0])
+    assert of_batch.prediction["example_id"] == LEFT_OUT and found.prediction["example_id"] == LEFT_OUT
+    assert of_batch.inputs["pump"] == of_batch.features[0].keys["pump"] == LEFT_OUT
+    assert of_batch.features[0].values["temperature"] == LEFT_OUT and of_batch.features[0].recomputed_equal
+    key_file(live).unlink()
+    without = why(live, project, asked)
+    assert without.features[0].source is None
+    assert any("is personal, and neither it nor the secret" in text for text in without.missing)
+    assert not key_file(live).exists()
 
 
 def test_the_log_is_not_read_to_find_one_answer(live: Home) -> None:
