@@ -24,7 +24,7 @@ _MIB = 1 << 20
 
 
 def serve(
-    models: Annotated[list[str] | None, typer.Argument(help="Names of models. Default: every model.")] = None,
+    models: Annotated[list[str] | None, typer.Argument(help="Names of models. Default: every model of rows.")] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but loopback needs MLOPS_SERVE_TOKEN.")
     ] = "127.0.0.1",
@@ -44,9 +44,7 @@ def serve(
     from mlops_platform.serving.http.settings import Settings, allowed_hosts, tokens_from
 
     project, home = context.project(), context.home()
-    names = tuple(models or (model.name for model in project.models))
-    for name in names:
-        project.model(name, asked_by="mlops serve")
+    names = _served(project, models)
     tokens = tokens_from()
     hosts = allowed_hosts(host, tokens, tuple(allowed_host or ()))
     settings = Settings(
@@ -54,6 +52,23 @@ def serve(
         threads=threads, drain_seconds=drain, log_requests=not quiet,
     )  # fmt: skip
     raise typer.Exit(run(home, project, names, host, port, workers, settings))
+
+
+def _served(project: Project, asked: list[str] | None) -> tuple[str, ...]:
+    """Names of the models to serve: those asked for, or every model of rows.
+
+    Raises:
+        PlatformError: One is not declared, or is of sequences: live answers carry no state from row to row.
+    """
+    rows = [model.name for model in project.models if model.network.sequence is None]
+    wanted = [project.model(name, asked_by="mlops serve").name for name in asked or rows]
+    of_sequences = [name for name in wanted if name not in rows] or ([] if rows else [m.name for m in project.models])
+    if of_sequences:
+        raise PlatformError(
+            required="models of rows, to be answered live", found=f"{', '.join(of_sequences)}, of sequences",
+            remedy="leave it out; its answers for the next day are in the prediction log: mlops materialize",
+        )  # fmt: skip
+    return tuple(wanted)
 
 
 def register(app: typer.Typer) -> None:

@@ -105,6 +105,13 @@ class Swap:
     def not_ready(self) -> NotReadyError:
         """Why nothing answers."""
         name = f"{self._project.name}.{self._model.name}"
+        sequence = self._model.network.sequence
+        if sequence is not None:
+            return NotReadyError(
+                required=f"{name} to be a network of rows, to be answered live",
+                found=f"one of sequences by {', '.join(sequence.entity)}, whose state after the newest row is not kept",
+                remedy="take its batch answers, which the station predictions gives: mlops materialize",
+            )  # fmt: skip
         if self.refused is not None:
             return NotReadyError(required=self.refused.required, found=self.refused.found, remedy=self.refused.remedy)
         return NotReadyError(
@@ -114,6 +121,8 @@ class Swap:
 
     def refresh(self) -> None:
         """One look at the alias: what it points to is loaded, verified and warmed, and takes the old one's place."""
+        if self._model.network.sequence is not None:
+            return
         with self._polling:
             try:
                 found = pointed(self._registry, registered_name(self._project.name, self._model.name), self.alias)

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from mlops_platform.serving.events import refusal_tellers
 from mlops_platform.serving.live import LiveModel
 from mlops_platform.serving.question import Answer
 from mlops_platform.serving.swap import NotReadyError
+from mlops_platform.spec import Sequence
 from mlops_platform_tests.lineage.pumps.project import MODEL, PROJECT
 from mlops_platform_tests.serving.planted import (
     NAME,
@@ -207,6 +209,16 @@ def test_without_a_champion_it_is_not_ready_and_says_why(home: Home) -> None:
     rows = {"pump": ["P1"], "event_timestamp": [None], "weekday": [1], "inspection_id": [None]}
     with pytest.raises(NotReadyError, match="mlops history pump_repair"):
         live.answer(by_values(pl.DataFrame({**rows, "pump_state__temperature": [1.0], "pump_state__vibration": [1.0]})))
+
+
+def test_a_model_of_sequences_is_not_answered_live_and_says_so(moved_home: Home) -> None:
+    sequences = replace(MODEL.network, sequence=Sequence(entity=("pump",), window=8))
+    live = LiveModel(moved_home, PROJECT, replace(MODEL, network=sequences), every=None)
+    live.refresh()
+    assert not live.ready and "sequences by pump" in live.standing()["reason"]
+    with pytest.raises(NotReadyError, match="batch answers"):
+        live.answer(by_values(holdout(moved_home)))
+    assert refused(moved_home) == []
 
 
 def test_where_the_first_champion_is_refused_it_is_not_ready_and_says_why(moved_home: Home) -> None:
