@@ -10,11 +10,12 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.provenance.router import why_router
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.online import OnlineDoor
+from mlops_platform.serving.answer_log import AnswerLog
 from mlops_platform.serving.http.app import create_app
 from mlops_platform.serving.http.columns import TIME, entity_columns, frame_of
 from mlops_platform.serving.http.metrics import Metrics
 from mlops_platform.serving.http.schemas import example
-from mlops_platform.serving.http.service import Live, Service
+from mlops_platform.serving.http.service import Service
 from mlops_platform.serving.http.settings import Settings
 from mlops_platform.serving.http.tracing import Tracing
 from mlops_platform.serving.live import LiveModel
@@ -34,18 +35,21 @@ def opened(home: Home, project: Project, names: tuple[str, ...], settings: Setti
     """
     metrics, tracing = Metrics(), Tracing.from_environment()
     online = OnlineDoor(home, project)
-    models: dict[str, Live] = {}
+    service = Service(project=project, models={})
     for name in names:
-        observe = metrics.phase(name)
-        live = LiveModel(home, project, project.model(name), online=online,
-                         observe=tracing.phase(observe) if tracing is not None else observe)  # fmt: skip
+        model, observe = project.model(name), metrics.phase(name)
+        log = AnswerLog(home, project, model)
+        observe = tracing.phase(observe) if tracing is not None else observe
+        live = LiveModel(home, project, model, online=online, log=log.log, observe=observe)
         live.refresh()
         if live.ready:
             _warm(online, project, name)
-        models[name] = live
-    service = Service(project=project, models=models)
-    explaining = why_router(home, project)
-    app = create_app(service, routers=[explaining], settings=settings, metrics=metrics, tracing=tracing)
+        service.models[name] = live
+        # When the last answer is out: what was logged can then be shipped at once.
+        service.at_end.append(log.close)
+    app = create_app(
+        service, routers=(why_router(home, project),), settings=settings, metrics=metrics, tracing=tracing
+    )
     return app, service, example(entity_columns(project, project.model(names[0])))
 
 

@@ -90,8 +90,9 @@ class Connection(HttpToolsProtocol):
         self._heard()
         if self.transport.is_closing():
             return
-        busy = self.cycle is not None and not self.cycle.response_complete
-        if not busy:
+        # Into an answer that has begun nothing more can be written.
+        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if not begun:
             body = json.dumps(told).encode()
             self.transport.write(
                 STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\ncontent-length: "

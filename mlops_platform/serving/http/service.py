@@ -1,6 +1,6 @@
 """The models of one worker, as the routes need them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -46,7 +46,7 @@ class Service:
     """
 
     project: Project
-    models: Mapping[str, Live]
+    models: dict[str, Live]
     draining: bool = False
     at_end: list[Callable[[], None]] = field(default_factory=list)
 

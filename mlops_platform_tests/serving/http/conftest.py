@@ -88,6 +88,16 @@ def run_app(live: Any, **arguments: Any) -> Running:
 @pytest.fixture
 def serving(live: LiveModel) -> Iterator[Callable[..., Running]]:
     """Starts an application; see ``run_app``."""
+    yield from _starting(live)
+
+
+@pytest.fixture(scope="module")
+def module_serving(live: LiveModel) -> Iterator[Callable[..., Running]]:
+    """The same, for those that many tests ask."""
+    yield from _starting(live)
+
+
+def _starting(live: LiveModel) -> Iterator[Callable[..., Running]]:
     opened: list[Running] = []
 
     def serve(model: Any = None, **arguments: Any) -> Running:
