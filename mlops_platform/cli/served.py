@@ -47,9 +47,7 @@ def opened(home: Home, project: Project, names: tuple[str, ...], settings: Setti
         service.models[name] = live
         # When the last answer is out: what was logged can then be shipped at once.
         service.at_end.append(log.close)
-    app = create_app(
-        service, routers=(why_router(home, project),), settings=settings, metrics=metrics, tracing=tracing
-    )
+    app = create_app(service, routers=(why_router(home, project),), settings=settings, metrics=metrics, tracing=tracing)
     return app, service, example(entity_columns(project, project.model(names[0])))
 
 
