@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
+from mlops_platform.errors import CorruptArtifactError
 from mlops_platform.resources.artifacts import write_whole
 from mlops_platform.resources.history import Move
 from mlops_platform.resources.home import Home
@@ -58,6 +59,7 @@ class Counts:
         dropped: Questions that a shadow did not score, since others waited.
         champion, challenger: How many of the scored questions took how long: by bucket (see ``bucket``).
         error: What the newest failure said.
+        refused: Why a process refused to load the challenger.
     """
 
     scored: int = 0
@@ -66,6 +68,7 @@ class Counts:
     champion: Mapping[int, int] = field(default_factory=dict)
     challenger: Mapping[int, int] = field(default_factory=dict)
     error: str | None = None
+    refused: str | None = None
 
     @property
     def slowdown(self) -> float | None:
@@ -81,9 +84,19 @@ class RolloutRecords:
         self.folder = home.rollout(project, model)
 
     def promise(self) -> Promise | None:
-        """The judge's newest verdict; None where it has given none yet."""
+        """The judge's newest verdict; None where it has given none yet.
+
+        Raises:
+            CorruptArtifactError: Its record is not one.
+        """
         path = self.folder / "judge.json"
-        return Promise(**json.loads(path.read_bytes())) if path.is_file() else None
+        try:
+            return Promise(**json.loads(path.read_bytes())) if path.is_file() else None
+        except (ValueError, TypeError) as error:
+            raise CorruptArtifactError(
+                required=f"the verdict of a rollout's judge in {path}", found=str(error),
+                remedy="remove the file; the judge writes it again",
+            ) from error  # fmt: skip
 
     def give(self, promise: Promise) -> None:
         """Writes down the judge's newest verdict."""
@@ -108,10 +121,12 @@ def together(parts: Iterable[Counts]) -> Counts:
         times["champion"].update(each.champion)
         times["challenger"].update(each.challenger)
     errors = [each.error for each in found if each.error is not None]
+    refusals = [each.refused for each in found if each.refused is not None]
     return Counts(
         scored=sum(each.scored for each in found), failed=sum(each.failed for each in found),
         dropped=sum(each.dropped for each in found), champion=dict(sorted(times["champion"].items())),
         challenger=dict(sorted(times["challenger"].items())), error=errors[-1] if errors else None,
+        refused=refusals[0] if refusals else None,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A live model: it follows the champion's alias and answers questions."""
+"""A live model: it follows the champion's alias, and an open rollout, and answers questions."""
 
 import threading
 import time
@@ -11,9 +11,11 @@ import numpy as np
 from mlops_platform.resources.aliases import CHAMPION
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.online import OnlineDoor
-from mlops_platform.serving.answering import Answering, Observe, Online
+from mlops_platform.serving.answering import Answering, Observe, Online, Prepared
+from mlops_platform.serving.challenger import Challenger, Meeting, taken
 from mlops_platform.serving.identity import LiveIds
-from mlops_platform.serving.question import Answer, Question
+from mlops_platform.serving.loading import LoadedVersion
+from mlops_platform.serving.question import Answer, Question, Role
 from mlops_platform.serving.swap import Swap
 from mlops_platform.spec import Model, Project
 
@@ -51,6 +53,12 @@ class LiveModel:
         self._observe: Observe = observe or _unobserved
         self._answering = Answering(project, model, online or OnlineDoor(home, project), self._observe)
         self._log, self._ids = log, LiveIds()
+        rollout = model.serving.rollout
+        self._challenger = (
+            Challenger(home, project, model, rollout, take=self._ids.take, worker=self._ids.worker, log=log)
+            if rollout is not None
+            else None
+        )
         self._end = threading.Event()
         self._poll: threading.Thread | None = None
         if every is not None:
@@ -75,7 +83,9 @@ class LiveModel:
             ``version``, ``checkpoint`` and ``since`` (ISO 8601, UTC) of the champion, None where there is none;
             ``refused``: the version that the alias points to where it was refused, with the error's words, or None;
             ``registry``: why the registry told nothing at the last look, or None; ``draining``: versions that left and
-            have answers under way; ``swaps``: how often the champion changed; ``reason``: why it is not ready, or None.
+            have answers under way; ``swaps``: how often the champion changed; ``reason``: why it is not ready, or None;
+            ``rollout``: of the open rollout its ``version``, whether it ``meets_traffic``, why it is ``held_back``, and
+            what it ``scored``, ``failed`` to and ``dropped`` here; None where none is open.
         """
         champion = self._champion
         loaded, refused = champion.loaded, champion.refused
@@ -89,6 +99,7 @@ class LiveModel:
             "draining": champion.draining,
             "swaps": champion.swaps,
             "reason": None if self.ready else str(champion.not_ready()),
+            "rollout": self._challenger.standing() if self._challenger is not None else None,
         }  # fmt: skip
 
     def answer(self, question: Question) -> list[Answer]:
@@ -102,29 +113,54 @@ class LiveModel:
         """
         prepared = self._answering.prepare(question)
         with self._champion.answering() as version:
-            scores = self._answering.score(version, prepared)
-        at = datetime.now(UTC)
-        rows = question.examples.height
-        answers = [
-            Answer(rows=np.arange(rows), ids=self._ids.take(at, rows), scores=scores, version=version.version,
-                   checkpoint=version.checkpoint, role="champion", features=prepared.features, marks=prepared.marks,
-                   answered_at=at)
-        ]  # fmt: skip
-        if self._log is not None:
-            started = time.perf_counter()
-            self._log(question, answers)
-            self._observe("log", time.perf_counter() - started)
+            meeting = self._challenger.meeting(version) if self._challenger is not None else None
+            at, answers = self._answers(question, prepared, version, meeting)
+            if self._log is not None:
+                started = time.perf_counter()
+                self._log(question, answers)
+                self._observe("log", time.perf_counter() - started)
+            if self._challenger is not None and meeting is not None:
+                canary = next((answer.rows for answer in answers if answer.role == "canary"), None)
+                self._challenger.beside(meeting, version, question, prepared, at, canary)
         return answers
+
+    def _answers(self, question: Question, prepared: Prepared, version: LoadedVersion,
+                 meeting: Meeting | None) -> tuple[datetime, list[Answer]]:  # fmt: skip
+        """What the callers get, and when: the champion's answers, and a canary's in the place of some of them."""
+        every = np.arange(question.examples.height)
+        drawn = None
+        if self._challenger is not None and meeting is not None:
+            drawn = self._challenger.canary(meeting, question, prepared)
+        rest = every if drawn is None else np.setdiff1d(every, drawn[0])
+        parts: list[tuple[LoadedVersion, Role, np.ndarray, np.ndarray]] = []
+        if len(rest) or drawn is None:
+            own = prepared if drawn is None else taken(prepared, rest)
+            parts.append((version, "champion", rest, self._answering.score(version, own)))
+        if drawn is not None and meeting is not None:
+            parts.append((meeting.loaded, "canary", *drawn))
+        at = datetime.now(UTC)
+        ids = np.array(self._ids.take(at, len(every)), dtype=object)
+        answers = []
+        for by, role, rows, scores in parts:
+            part = taken(prepared, rows)
+            answers.append(Answer(rows=rows, ids=list(ids[rows]), scores=scores, version=by.version,
+                                  checkpoint=by.checkpoint, role=role, features=part.features, marks=part.marks,
+                                  answered_at=at))  # fmt: skip
+        return at, answers
 
     def refresh(self) -> None:
         """One look at the alias: what it points to is loaded, verified, warmed, and swapped in; or refused."""
         self._champion.refresh()
+        if self._challenger is not None:
+            self._challenger.refresh()
 
     def close(self) -> None:
         """Stops following and lets the version go when its last answer is out."""
         self._end.set()
         if self._poll is not None:
             self._poll.join()
+        if self._challenger is not None:
+            self._challenger.close()
         self._champion.close()
 
     def _follow(self, every: float) -> None:

@@ -136,6 +136,9 @@ class Project:
         for feature in model.skew.tolerances:
             require(feature in self.feature_names(model), f"{where}.skew.tolerances", feature,
                     "a feature that it reads, table__column", "name one of them")  # fmt: skip
+        for key in model.serving.rollout.sticky if model.serving.rollout is not None else ():
+            require(key in self.entity_keys(model), f"{where}.serving.rollout.sticky", key,
+                    f"one of its entity keys: {', '.join(self.entity_keys(model))}", "name one")  # fmt: skip
         windows = [self.feature_table(name).window for name in read]
         longest = max((duration(window) for window in windows if window), default=None)
         if longest is not None:

@@ -104,12 +104,14 @@ def test_before_labels_far_off_slow_and_failing_challengers_are_rolled_back() ->
     assert said(unlabelled, asked=replace(USUAL, max_disagreement=0.01)).verdict == LOSE
     assert said(unlabelled, asked=replace(USUAL, max_disagreement=0.9)).verdict == GO_ON
     times = Counts(scored=200, champion={bucket(0.001): 200}, challenger={bucket(0.004): 150, bucket(0.001): 50})
+    few = replace(times, champion={bucket(0.001): 99}, challenger={bucket(0.004): 99})
     assert times.slowdown == pytest.approx(4, rel=0.05)
     slow = said(unlabelled, times, replace(USUAL, max_slowdown=2.0))
     assert slow.verdict == LOSE and "times the champion's" in slow.reason
-    assert said(unlabelled, replace(times, scored=99), replace(USUAL, max_slowdown=2.0)).verdict == GO_ON
+    assert said(unlabelled, few, replace(USUAL, max_slowdown=2.0)).verdict == GO_ON
     failing = said(unlabelled, Counts(scored=90, failed=10, error="no such column"))
     assert failing.verdict == LOSE and "10 of 100" in failing.reason and "no such column" in failing.reason
+    assert "refused the challenger. bad weights" in said(unlabelled, Counts(refused="bad weights")).reason
     assert said(unlabelled, Counts(scored=999, failed=1, error="once")).verdict == GO_ON
 
 

@@ -25,6 +25,7 @@ from mlops_platform.resources.rollouts import Counts, RolloutRecords
 from mlops_platform.resources.station import Progress
 from mlops_platform.spec import Rollout
 from mlops_platform_tests.lineage.pumps.functions import deliveries
+from mlops_platform_tests.lineage.pumps.rollouts import begin
 from mlops_platform_tests.lineage.pumps.variants import rolling
 from mlops_platform_tests.lineage.run import failures, materialize
 
@@ -46,11 +47,7 @@ class Rolling:
         first, live = self.history.moves()[0], self.history.live()
         assert live is not None
         self.challenger, self.champion = str(first.checkpoint), str(live.checkpoint)
-        self.history.append(
-            Move(at=datetime.now(UTC).isoformat(), action="rollout", version="1", champion="2", previous="2",
-                 checkpoint=self.champion, challenger=self.challenger, verdict=first.verdict, reason="passed",
-                 actor="graph", run_id="r")
-        )  # fmt: skip
+        begin(home)
 
     @property
     def entry(self) -> tuple[str, Move]:

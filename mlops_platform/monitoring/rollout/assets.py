@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_platform.manifest import Recipe, digest_of
+from mlops_platform.manifest import Manifest, Recipe, digest_of
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import Move, PromotionHistory
@@ -45,6 +45,8 @@ def rollout_asset(project: Project, model: Model, rollout: Rollout) -> dg.Assets
     )
     def judged(context: dg.AssetExecutionContext, stations: Stations) -> Iterator[dg.MaterializeResult]:
         from mlops_platform.resources.delta import DeltaDoor
+        from mlops_platform.resources.prediction_log.personal import Personal
+        from mlops_platform.resources.prediction_log.shipping import ship
 
         home, history = stations.home, PromotionHistory(stations.home, project.name, model.name)
         begun = history.rollout_entry()
@@ -55,6 +57,8 @@ def rollout_asset(project: Project, model: Model, rollout: Rollout) -> dg.Assets
         records = RolloutRecords(home, project.name, model.name)
         counts, overdue = records.counted(digest), is_overdue(rollout, entry, datetime.now(UTC))
         raw = stations.input(f"{project.name}/raw/{source}").manifest
+        ship(home, project, model)
+        private = Personal(home, project, model)
         log = DeltaDoor(home.prediction_log(project.name, model.name))
         version = log.version if log.exists else None
         config = {"model": model.name, "labelled": model.examples.labelled, "id": model.examples.id,
@@ -68,7 +72,8 @@ def rollout_asset(project: Project, model: Model, rollout: Rollout) -> dg.Assets
             from mlops_platform.monitoring.rollout.report import Open, write_finding
 
             before = stations.store.open("rollout_finding", inputs[_BEFORE]) if _BEFORE in inputs else None
-            asked = Open(digest=digest, begun=entry, asked=rollout, counts=counts, overdue=overdue, before=before)
+            asked = Open(digest=digest, begun=entry, asked=rollout, counts=counts, overdue=overdue, before=before,
+                         logged_ids=private.example_ids if private.columns.hashed else None)  # fmt: skip
             rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version)
             content = write_finding(folder, model=model, rollout=asked, raw=rows,
                                     log=log.scan(version) if version is not None else None)  # fmt: skip
@@ -76,17 +81,21 @@ def rollout_asset(project: Project, model: Model, rollout: Rollout) -> dg.Assets
             return Made(content=content)
 
         def promise(_: Recipe) -> None:
-            finding, now = stations.input(f"{prefix}/{STATION}").manifest, datetime.now(UTC)
-            told = finding.content
-            records.give(Promise(
-                rollout=digest, verdict=told["verdict"], reason=told["reason"], finding=finding.digest,
-                looks=told["looks"], at=now.isoformat(), until=(now + patience(rollout)).isoformat(),
-            ))  # fmt: skip
+            records.give(_promised(rollout, stations.input(f"{prefix}/{STATION}").manifest))
 
         yield stations.make(context, kind="rollout_finding", code=code, config=config, inputs=inputs, work=work,
                             show=_show, after=promise)  # fmt: skip
 
     return judged
+
+
+def _promised(rollout: Rollout, finding: Manifest) -> Promise:
+    """What a finding, made now or before, promises from now on."""
+    told, now = finding.content, datetime.now(UTC)
+    return Promise(
+        rollout=told["rollout"], verdict=told["verdict"], reason=told["reason"], finding=finding.digest,
+        looks=told["looks"], at=now.isoformat(), until=(now + patience(rollout)).isoformat(),
+    )  # fmt: skip
 
 
 def is_overdue(rollout: Rollout, begun: Move, now: datetime) -> bool:

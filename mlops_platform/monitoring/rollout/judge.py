@@ -163,19 +163,21 @@ def _disagreement(found: Pairs, asked: Rollout) -> tuple[str | None, float | Non
 
 
 def _slow(counts: Counts, asked: Rollout) -> str | None:
-    ratio, limit = counts.slowdown, asked.max_slowdown
-    if limit is None or ratio is None or counts.scored < _TIMED or ratio <= limit:
+    ratio, limit, timed = counts.slowdown, asked.max_slowdown, sum(counts.champion.values())
+    if limit is None or ratio is None or timed < _TIMED or ratio <= limit:
         return None
     return (
-        f"The challenger's median scoring time is {ratio:.2f} times the champion's over {counts.scored:,} questions: "
+        f"The challenger's median scoring time is {ratio:.2f} times the champion's over {timed:,} questions: "
         f"more than the {limit:g} allowed."
     )
 
 
 def _failing(counts: Counts, asked: Rollout) -> str | None:
-    """Whether as many failures would be rarer, by a share that is allowed, than the confidence leaves to chance."""
+    """Why its failures end it: a process refused it, or they are more than the share allowed, beyond chance."""
     from scipy import stats
 
+    if counts.refused is not None:
+        return f"A serving process refused the challenger. {counts.refused}"
     asked_of = counts.scored + counts.failed
     chance = float(stats.binom.sf(counts.failed - 1, asked_of, asked.max_failures)) if counts.failed else 1.0
     if chance > 1 - asked.confidence:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from mlops_platform.monitoring.labelled import labels_of
+from mlops_platform.monitoring.labelled import Ids, labels_of
 from mlops_platform.resources.prediction_log.ids import COUNT
 
 _KEY = ("answered_at", "worker", "place")
@@ -28,7 +28,7 @@ class Pairs:
 
 
 def pairs(log: pl.LazyFrame, examples: pl.LazyFrame, *, identity: str, champion: str, challenger: str,
-          since: datetime) -> Pairs:  # fmt: skip
+          since: datetime, logged_ids: Ids | None = None) -> Pairs:  # fmt: skip
     """Finds the rows that both versions answered, and joins their labels.
 
     A question gets one ``answered_at`` and each of its rows an id in the order of the rows; what the shadow answered to
@@ -40,6 +40,7 @@ def pairs(log: pl.LazyFrame, examples: pl.LazyFrame, *, identity: str, champion:
         identity: Column of the example's id.
         champion, challenger: Digests of their checkpoints.
         since: Answers of before the rollout do not count.
+        logged_ids: As of ``labelled_answers``.
     """
     kind = examples.collect_schema()["label"]
     found = _answered(log, champion, challenger, since)
@@ -47,7 +48,7 @@ def pairs(log: pl.LazyFrame, examples: pl.LazyFrame, *, identity: str, champion:
         found = found.with_columns(pl.col("champion", "challenger").cast(kind))
     named = found.filter(pl.col("example_id").is_not_null())
     newest = named.unique("example_id", keep="last", maintain_order=True)
-    labels = labels_of(newest.select("example_id"), examples, identity=identity)
+    labels = labels_of(newest.select("example_id"), examples, identity=identity, logged_ids=logged_ids)
     labelled = newest.drop("answered_at").join(labels, on="example_id", how="inner")
     return Pairs(answered=found, labelled=labelled.sort("event_timestamp", "example_id"))
 

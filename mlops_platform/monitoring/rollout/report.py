@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from mlops_platform.manifest import canonical_json
+from mlops_platform.monitoring.labelled import Ids
 from mlops_platform.monitoring.rollout.judge import Before, before_of, judge, to_json
 from mlops_platform.monitoring.rollout.pairs import pairs
 from mlops_platform.monitoring.rollout.picture import draw
@@ -33,6 +34,7 @@ class Open:
         counts: What serving processes counted.
         overdue: Whether it has lasted for ``max_days``.
         before: The judge's finding before this one; None where there is none.
+        logged_ids: As of ``labelled_answers``.
     """
 
     digest: str
@@ -41,6 +43,7 @@ class Open:
     counts: Counts
     overdue: bool
     before: Artifact | None
+    logged_ids: Ids | None = None
 
 
 def write_finding(folder: Path, *, model: Model, rollout: Open, log: pl.LazyFrame | None,
@@ -63,6 +66,7 @@ def write_finding(folder: Path, *, model: Model, rollout: Open, log: pl.LazyFram
     found = pairs(
         pl.LazyFrame(schema=log_schema(model)) if log is None else log, examples, identity=model.examples.id,
         champion=str(begun.checkpoint), challenger=str(begun.challenger), since=datetime.fromisoformat(begun.at),
+        logged_ids=rollout.logged_ids,
     )  # fmt: skip
     verdict = judge(found, rollout.counts, rollout.asked, metric=model.gate.metric, calendar=model.examples.calendar,
                     overdue=rollout.overdue, before=_before(rollout.before))  # fmt: skip
