@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mlops_platform.cli import context
+from mlops_platform.cli.shipping import shipping
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Project
@@ -110,7 +111,7 @@ def run(home: Home, project: Project, names: tuple[str, ...], host: str, port: i
     def work(say: "Tell") -> None:
         be_worker(home, project, names, listener, settings, say)
 
-    with listener:
+    with listener, shipping(home, project, names, listener):
         try:
             code = Supervisor(work, workers, tell, settings.drain_seconds + settings.stop_seconds).run()
         finally:

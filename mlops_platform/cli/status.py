@@ -13,6 +13,7 @@ from mlops_platform.cli.context import console, emit, plural
 from mlops_platform.cli.devices import plain_devices, show_devices
 from mlops_platform.cli.outline import TUNING
 from mlops_platform.cli.standing import FRESH, NEVER, STALE, Standing, standings
+from mlops_platform.cli.waiting import show_waiting, waiting_answers
 from mlops_platform.cli.words import station_name, when
 from mlops_platform.manifest import short
 from mlops_platform.resources.devices import device_states
@@ -34,12 +35,13 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
     awaiting = {name: waiting.version for name, history in histories.items() if (waiting := history.awaiting())}
     open_now = {name: begun for name, history in histories.items() if (begun := history.rollout())}
     last, asked, devices = last_runs(home, runs), decisions(project, home), device_states(home.leases)
+    unshipped = waiting_answers(project, home)
     if as_json:
         now = {name: {"version": m.champion, "checkpoint": m.checkpoint, "decided": m.at} if m else None
                for name, m in live.items()}  # fmt: skip
         emit({"home": str(home.path), "environment": home.environment, "live": now, "awaiting_approval": awaiting,
               "rollouts": {name: {"version": m.version, "since": m.at} for name, m in open_now.items()},
-              "retrain": asked, "stations": [_plain(each) for each in found], "runs": last,
+              "unshipped": unshipped, "retrain": asked, "stations": [_plain(each) for each in found], "runs": last,
               "devices": plain_devices(devices)})  # fmt: skip
         return
     shown = console()
@@ -54,6 +56,7 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
         if name in open_now:
             begun = open_now[name]
             shown.print(f"[cyan]rolls out[/] {name}: version {begun.version} since {when(begun.at)} UTC")
+    show_waiting(shown, unshipped)
     for name, decision in asked.items():
         shown.print(f"train {name}: {decision['reason']}", markup=False, soft_wrap=True)
     shown.print()
