@@ -29,8 +29,9 @@ from mlops_platform.monitoring.checks import monitoring_checks
 from mlops_platform.monitoring.rollout.assets import rollout_asset
 from mlops_platform.monitoring.rollout.events import judge_tellers
 from mlops_platform.monitoring.rollout.sensors import rollout_sensor
-from mlops_platform.monitoring.skew.assets import skew_asset
-from mlops_platform.monitoring.skew.checks import skew_checks
+from mlops_platform.monitoring.skew.assets import live_skew_asset, skew_asset
+from mlops_platform.monitoring.skew.checks import live_skew_checks, skew_checks
+from mlops_platform.monitoring.skew.events import skew_tellers
 from mlops_platform.registry.assets import champion_asset, registered_model_asset, rollback_job
 from mlops_platform.registry.checks import model_registry_checks
 from mlops_platform.registry.events import promotion_tellers
@@ -58,7 +59,7 @@ from mlops_platform.training.checks import checkpoint_checks
 from mlops_platform.training.tuning.assets import tuning_asset
 from mlops_platform.training.tuning.checks import tuning_checks
 
-TELLERS = (quarantine_tellers, promotion_tellers, judge_tellers, refusal_tellers)
+TELLERS = (quarantine_tellers, promotion_tellers, judge_tellers, refusal_tellers, skew_tellers)
 """The records of the rooms of which notifications tell."""
 
 
@@ -105,7 +106,7 @@ def everything_job(project: Project) -> Job:
 def data_job(project: Project) -> Launch:
     """What follows new data at once, in one run: all but training and what is about a newly trained model."""
     every = [key for asset in _assets(project) for key in asset.keys]
-    trained = {key for model in project.models for key in _keys(project, model, [*TRAINED, ASKED])}
+    trained = {key for model in project.models for key in _keys(project, model, [*TRAINED, ASKED, ONCE_A_DAY])}
     keys = [key for key in every if key not in trained]
     job = dg.define_asset_job(
         f"{project.name}_data",
@@ -134,6 +135,8 @@ TRAINED = ("checkpoint", "evaluation", "gate", "skew", "registered_model", "cham
 """Stations that are about a newly trained model."""
 ASKED = "tuning"
 """The station that works only when a person asks for it, whatever a run contains."""
+ONCE_A_DAY = "live_skew"
+"""The station that looks back at a day, and follows no delivery."""
 FOLLOWING = ("predictions", "monitoring")
 """Stations that a training run brings up to date for the model that is live after it."""
 ROLLOUT = ("rollout", "rollout_decision")
@@ -169,6 +172,7 @@ def model_assets(project: Project, model: Model) -> Iterator[dg.AssetsDefinition
     yield champion_asset(project, model)
     yield predictions_asset(project, model)
     yield monitoring_asset(project, model)
+    yield live_skew_asset(project, model)
     if model.serving.rollout is not None:
         yield rollout_asset(project, model, model.serving.rollout)
         yield rollout_decision_asset(project, model)
@@ -195,6 +199,7 @@ def model_checks(project: Project, model: Model) -> Iterator[dg.AssetChecksDefin
     yield from model_registry_checks(project, model)
     yield predictions_checks(project, model)
     yield monitoring_checks(project, model)
+    yield live_skew_checks(project, model)
     if model.retraining is not None:
         yield retraining_checks(project, model)
 

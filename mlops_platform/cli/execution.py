@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_platform.cli.context import EXIT_FAILED, EXIT_RED
-from mlops_platform.cli.outline import TUNING
+from mlops_platform.cli.outline import BY_THEMSELVES
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Project
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _NO_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _LOUD_METADATA = 120
 _STOPPED = "stopped as asked; the same command goes on from there"
-CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +125,7 @@ class Graph:
         return {**found, "compute": ComputeResource(**self.compute)} if self.compute else found
 
     def select(self, selection: str) -> list["dg.AssetKey"]:
-        """The stations that a selection names; a tuning only where it is named without its model's checkpoint.
+        """The stations that a selection names; one that works by itself only where it is named so (``BY_THEMSELVES``).
 
         Raises:
             PlatformError: It cannot be read, or names none.
@@ -144,8 +143,8 @@ class Graph:
             raise PlatformError(required=required, found=found, remedy=remedy) from error
         if not keys:
             raise PlatformError(required=required, found=f"--select {selection!r}: no station", remedy=remedy)
-        trained = {key.path[1] for key in keys if key.path[-1] == CHECKPOINT}
-        return sorted(key for key in keys if key.path[-1] != TUNING or key.path[1] not in trained)
+        named = {tuple(key.path[1:]) for key in keys}
+        return sorted(key for key in keys if (key.path[1], BY_THEMSELVES.get(key.path[-1])) not in named)
 
     def run(self, home: Home, keys: list["dg.AssetKey"], listen: Callable[["Progress"], None],
             config: Mapping[str, Mapping[str, Any]] | None = None) -> Run:  # fmt: skip

@@ -20,6 +20,10 @@ class Planned:
 
 TUNING = "tuning"
 """The station that works only when it is asked for without the checkpoint."""
+LIVE_SKEW = "live_skew"
+"""The station that works once a day, or when it is asked for without the predictions."""
+BY_THEMSELVES = {TUNING: "checkpoint", LIVE_SKEW: "predictions"}
+"""Stations that are left out wherever a selection names this other station of their model too."""
 _ROOMS = {
     "dataset": "datasets",
     "tuning": "training",
@@ -31,6 +35,7 @@ _ROOMS = {
     "champion": "registry",
     "predictions": "serving",
     "monitoring": "monitoring",
+    "live_skew": "monitoring",
     "rollout": "monitoring",
     "rollout_decision": "registry",
     "retrain_decision": "retraining",

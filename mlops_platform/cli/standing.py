@@ -47,7 +47,7 @@ def standings(project: Project, home: Home) -> list[Standing]:
     found = []
     for planned in outline(project):
         artifact, step = refs.find(planned.station), steps.get(planned.station)
-        # A tuning is in no plan of the whole graph: what it made stands until a person asks for another.
+        # What works by itself is in no plan of the whole graph: what it made stands until it is asked for again.
         fresh = step is None or step.stands or step.state == SKIPPED
         state = NEVER if artifact is None else FRESH if fresh else STALE
         why = _why(step, home) if step is not None and state == STALE else ()

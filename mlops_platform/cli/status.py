@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mlops_platform.cli.context import console, emit, plural
 from mlops_platform.cli.devices import plain_devices, show_devices
-from mlops_platform.cli.outline import TUNING
+from mlops_platform.cli.outline import BY_THEMSELVES
 from mlops_platform.cli.standing import FRESH, NEVER, STALE, Standing, standings
 from mlops_platform.cli.waiting import show_waiting, waiting_answers
 from mlops_platform.cli.words import station_name, when
@@ -117,15 +117,15 @@ def _table(found: list[Standing]) -> Table:
         made = when(each.manifest.produced.at) if each.manifest else ""
         counts = _count(content.get("rows")), _count(content.get("quarantined"), red=True)
         heading = f"[cyan]{each.room}[/]" if each.room != room else ""
-        state = _ON_REQUEST if each.state == NEVER and _is_tuning(each) else MARKS[each.state]
+        state = _ON_REQUEST if each.state == NEVER and _by_itself(each) else MARKS[each.state]
         table.add_row(heading, station_name(each.station), state, digest, made, *counts)
         room = each.room
     return table
 
 
-def _is_tuning(found: Standing) -> bool:
-    """Whether a station waits for a person, so that nothing is missing while it was never made."""
-    return found.room == "training" and found.station.endswith(f"/{TUNING}")
+def _by_itself(found: Standing) -> bool:
+    """Whether a station waits for a person or its hour, so that nothing is missing while it was never made."""
+    return found.room not in ("sources", "features") and found.station.split("/")[-1] in BY_THEMSELVES
 
 
 def _count(value: Any, *, red: bool = False) -> str:
@@ -135,7 +135,7 @@ def _count(value: Any, *, red: bool = False) -> str:
 
 
 def _show_reasons(shown: Console, found: list[Standing]) -> None:
-    never = [each for each in found if each.state == NEVER and not _is_tuning(each)]
+    never = [each for each in found if each.state == NEVER and not _by_itself(each)]
     stale = [each for each in found if each.state == STALE]
     shown.print()
     for each in stale:

@@ -70,6 +70,22 @@ def follows_data(*but: dg.AssetKey) -> dg.AutomationCondition:
     return (condition.ignore(dg.AssetSelection.assets(*but)) if but else condition).with_label("follows_data")
 
 
+DAILY = "17 4 * * *"
+"""When what is done once a day is asked for, UTC: at an hour and a minute that other schedules seldom have."""
+
+
+def daily() -> dg.AutomationCondition:
+    """A station is asked for once a day, whatever has changed and when; a day on which nothing listened is made up for.
+
+    Nothing is asked for while the station is at work, nor while an input is missing that was never made.
+    """
+    passed = dg.AutomationCondition.cron_tick_passed(DAILY).since(
+        dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+    )
+    condition = passed & ~dg.AutomationCondition.any_deps_missing() & ~dg.AutomationCondition.in_progress()
+    return condition.with_label("daily")
+
+
 def automation_sensor(project: Project) -> dg.AutomationConditionSensorDefinition:
     """Runs what follows data, whoever changed them: a person in the UI, a rebuild, a checkpoint trained by hand."""
     return dg.AutomationConditionSensorDefinition(

@@ -32,8 +32,8 @@ class Event:
 
     Attributes:
         kind: ``promotion``, ``rejection``, ``awaiting_approval``, ``rollback``, ``rollout_begun``,
-            ``rollout_ended``, ``rollout_unjudged``, ``alias_moved``, ``version_refused``, ``quarantine`` or
-            ``run_failed``.
+            ``rollout_ended``, ``rollout_unjudged``, ``alias_moved``, ``version_refused``, ``live_skew``,
+            ``quarantine`` or ``run_failed``.
         key: What names it among the events of its kind: the digest of its record, or a run's id.
         project: Name of the project.
         environment: dev, staging or prod.

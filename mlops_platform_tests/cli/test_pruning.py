@@ -31,7 +31,7 @@ def test_nothing_is_launched_where_everything_stands(
     before = last_runs(home, 10)
     ended = mlops("materialize")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.splitlines()[-1].startswith("nothing to do: 16 stations stand; 52 checks, ")
+    assert ended.out.splitlines()[-1].startswith("nothing to do: 16 stations stand; 54 checks, ")
     assert mlops("materialize", "--select", RAW).out.startswith("nothing to do: 1 station stands; ")
     assert last_runs(home, 10) == before
 

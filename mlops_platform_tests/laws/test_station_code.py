@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 SHELLS = sorted((ROOT / "mlops_platform").rglob("*/assets.py"))
 # What they decide is in the configuration, only in the log, only in what the landing sensor remembers, or only in what
 # was measured.
-_TOLD_OTHERWISE = {"metric_table", "read_now", "refusal", "until_finished", "measured", "job_of"}
+_TOLD_OTHERWISE = {"metric_table", "read_now", "refusal", "until_finished", "measured", "job_of", "live_said"}
 
 
 def strings(tree: ast.AST) -> set[str]:

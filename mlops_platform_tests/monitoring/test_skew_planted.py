@@ -13,6 +13,7 @@ from mlops_platform.monitoring.skew.figures import beyond_limit, scores_agree
 from mlops_platform.monitoring.skew.online import PackedPath, TemporaryDoor
 from mlops_platform.monitoring.skew.replay import Packed
 from mlops_platform.online_store import OnlineFeatures, PackedView
+from mlops_platform.resources.prediction_log.personal import PersonalColumns
 from mlops_platform.scoring import Vocabulary
 from mlops_platform.spec import FeatureTable
 from mlops_platform_tests.monitoring.machines import MODEL, NAMES, examples, readings, replayed
@@ -133,7 +134,8 @@ def test_a_row_that_comes_online_a_moment_late_is_found(tmp_path: Path) -> None:
 def test_values_of_personal_columns_are_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlops_platform.monitoring.skew import findings
 
-    monkeypatch.setattr(findings, "personal_columns", lambda project, model: {"pump", "pump_state__mode"})
+    personal = PersonalColumns(hashed=frozenset({"pump"}), left_out=frozenset({"pump_state__mode"}))
+    monkeypatch.setattr(findings, "personal_columns", lambda project, model: personal)
     report = replayed(tmp_path, ROWS, TABLE, path=packing(CHANGES["category"][0]))
     (found,) = (each["example"] for each in report["features"] if each["mismatched"])
     assert {found["online"], found["offline"], *found["keys"].values()} == {findings.WITHHELD}

@@ -1,14 +1,22 @@
 """The skew report of each candidate as a Dagster asset."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from mlops_platform.monitoring.skew.figures import feature_table, inline_picture, read_report
+from mlops_platform.monitoring.skew.figures import (
+    feature_table,
+    inline_picture,
+    live_said,
+    live_table,
+    read_live_report,
+    read_report,
+)
 from mlops_platform.resources.artifacts import Artifact
-from mlops_platform.resources.automation import follows_data
+from mlops_platform.resources.automation import LAST, daily, follows_data
 from mlops_platform.resources.mlflow import Tracked
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
@@ -60,6 +68,67 @@ def skew_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     return skew
 
 
+def live_skew_asset(project: Project, model: Model) -> dg.AssetsDefinition:
+    """A day's live answers, asked again offline as of their time; once a day."""
+    tables = list(project.feature_columns(model))
+
+    @dg.asset(
+        key=[project.name, model.name, "live_skew"],
+        deps=[
+            [project.name, model.name, "predictions"],
+            [project.name, "feast", "registry"],
+            *([project.name, "features", name] for name in tables),
+        ],
+        group_name="monitoring",
+        owners=[project.owner],
+        kinds={"polars", "feast", "deltalake"},
+        automation_condition=daily(),
+        op_tags=LAST,
+        # Before the first live answer there is nothing to compare, and that is no failure.
+        output_required=False,
+        description=f"Live train/serve skew of {model.name}: a day's live answers, asked again offline as of their "
+        "time; what was told otherwise was late, missing, stale, early or wrong.",
+    )
+    def live_skew(context: dg.AssetExecutionContext, stations: Stations) -> Iterator[dg.MaterializeResult]:
+        from mlops_platform.monitoring.skew.logged import newest_answer
+        from mlops_platform.resources.delta import DeltaDoor
+        from mlops_platform.resources.prediction_log.personal import personal_columns
+
+        log = DeltaDoor(stations.home.prediction_log(project.name, model.name))
+        version = log.version if log.exists else None
+        until = newest_answer(log.scan(version)) if log.exists else None
+        hidden = personal_columns(project, model).hashed & set(project.entity_keys(model))
+        if until is None or hidden:
+            why = f"the log has only hashes of {', '.join(sorted(hidden))}" if hidden else "no live answer is logged"
+            stations.skip(context, f"{why}: there is nothing to ask again")
+            return
+        read = {name: stations.input(f"{project.name}/features/{name}").manifest for name in tables}
+        registry = stations.input(f"{project.name}/feast/registry").manifest
+
+        def work(folder: Path) -> Made:
+            from mlops_platform.monitoring.skew.live import answered_again
+
+            content = answered_again(folder, home=stations.home, project=project, model=model,
+                                     log=log.scan(version), until=until, read=read)  # fmt: skip
+            context.log.info(live_said(content))
+            return Made(content=content)
+
+        yield stations.make(
+            context,
+            kind="live_skew",
+            code=("mlops_platform.monitoring.skew.live:answered_again",),
+            config={"model": model.name, "skew": asdict(model.skew), "features": _declared(project, model),
+                    "service": model.feature_service},
+            inputs={"log": f"version {version}", "registry": registry.digest,
+                    **{f"features:{name}": manifest.digest for name, manifest in read.items()}},
+            work=work,
+            show=_show_live,
+            track=_track_live,
+        )  # fmt: skip
+
+    return live_skew
+
+
 def _declared(project: Project, model: Model) -> dict[str, Any]:
     """What decides how the features are brought online and read."""
     tables = {name: project.feature_table(name) for name in project.feature_columns(model)}
@@ -93,3 +162,21 @@ def _track(artifact: Artifact) -> Tracked:
     rates = [*content["mismatched"].values(), *content["coded_otherwise"].values()]
     metrics = {"skew.rows": content["rows"], "skew.largest_rate": max(rates, default=0.0), **scores}
     return Tracked(metrics={name: float(value) for name, value in metrics.items()})
+
+
+def _show_live(artifact: Artifact) -> dict[str, Any]:
+    content, report = artifact.manifest.content, read_live_report(artifact)
+    names = ("rows", "answers", "since", "until", "longest_lag")
+    return {
+        "told": live_said(content),
+        **{name: content[name] for name in names if content[name] is not None},
+        "classes": dg.MetadataValue.json(dict(content["classes"])),
+        "by_feature": dg.MetadataValue.md(live_table(report)),
+    }
+
+
+def _track_live(artifact: Artifact) -> Tracked:
+    content = artifact.manifest.content
+    figures = {"rows": content["rows"], "largest_rate": max(content["mismatched"].values(), default=0.0),
+               **content["classes"]}  # fmt: skip
+    return Tracked(metrics={f"live_skew.{name}": float(value) for name, value in figures.items()})

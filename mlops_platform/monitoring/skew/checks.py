@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_platform.monitoring.skew.figures import beyond_limit, rates_of, read_report, scores_agree
+from mlops_platform.monitoring.skew.figures import beyond_limit, live_said, rates_of, read_report, scores_agree
 from mlops_platform.resources.station import Stations
 from mlops_platform.spec import Model, Project
 
@@ -29,6 +29,30 @@ def skew_checks(project: Project, model: Model) -> dg.AssetChecksDefinition:
         yield _features(key, report)
         if model.network.sequence is None:
             yield _predictions(key, report)
+
+    return checks
+
+
+def live_skew_checks(project: Project, model: Model) -> dg.AssetChecksDefinition:
+    """What a day's live answers were told is what was known at their time (they warn: the answers are out)."""
+    key = dg.AssetKey([project.name, model.name, "live_skew"])
+    limit = f"no feature differs in more than {model.skew.live_mismatch:.2%} of a day's live answers"
+    specs = [
+        dg.AssetCheckSpec("live_features_agree", asset=key, description=limit),
+        dg.AssetCheckSpec("no_live_value_is_wrong", asset=key,
+                          description="every value that a live answer was told was one of the row at some time"),
+    ]  # fmt: skip
+
+    @dg.multi_asset_check(specs=specs, name=f"{project.name}__{model.name}__live_skew_checks")
+    def checks(stations: Stations) -> Iterable[dg.AssetCheckResult]:
+        content = stations.input(f"{project.name}/{model.name}/live_skew").manifest.content
+        figures = {"rows": content["rows"], "answers": content["answers"], **content["classes"]}
+        for name, found in (("live_features_agree", content["beyond"]), ("no_live_value_is_wrong", content["wrong"])):
+            yield dg.AssetCheckResult(
+                check_name=name, asset_key=key, passed=not found, severity=dg.AssetCheckSeverity.WARN,
+                description=f"{', '.join(found)}: {live_said(content)}" if found else None,
+                metadata={**figures, **{f"found_{feature}": value for feature, value in found.items()}},
+            )  # fmt: skip
 
     return checks
 

@@ -52,6 +52,33 @@ def feature_table(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def read_live_report(artifact: Artifact) -> dict[str, Any]:
+    """The report of a live skew report's artifact."""
+    report: dict[str, Any] = json.loads(artifact.file(LIVE).read_bytes())
+    return report
+
+
+def live_said(content: Mapping[str, Any]) -> str:
+    """A live report's content in one sentence."""
+    found = ", ".join(f"{count} {kind}" for kind, count in content["classes"].items() if count) or "none"
+    lag = (
+        "" if content["longest_lag"] is None else f"; a newer row had been known for up to {content['longest_lag']:g} s"
+    )
+    return f"{content['rows']} of {content['answers']} live answers asked again; values told otherwise: {found}{lag}"
+
+
+def live_table(report: Mapping[str, Any]) -> str:
+    """Markdown: a row for each feature, those that differ most first, with how many differ by class."""
+    kinds = list(report["features"][0]["classes"]) if report["features"] else []
+    lines = [f"| feature | answers | differ | at most | {' | '.join(kinds)} | median lag, s | longest |",
+             "|---" * (6 + len(kinds)) + "|"]  # fmt: skip
+    for each in sorted(report["features"], key=lambda each: -each["rate"]):
+        told = [each["name"], each["rows"], f"{each['rate']:.2%}", f"{each['upper']:.2%}", *each["classes"].values(),
+                _number(each["median_lag"]), _number(each["longest_lag"])]  # fmt: skip
+        lines.append("| " + " | ".join(str(value) for value in told) + " |")
+    return "\n".join(lines)
+
+
 def inline_picture(artifact: Artifact) -> str:
     """Markdown that holds the report's picture."""
     data = base64.b64encode(artifact.file(PICTURE).read_bytes()).decode()

@@ -1,6 +1,6 @@
 """What a replay comes to: by feature how often and how far the two sides differ, with an example, and by prediction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from mlops_platform.monitoring.skew.compare import Column, compare, compare_fram
 from mlops_platform.monitoring.skew.replay import Replayed
 from mlops_platform.monitoring.skew.sample import TIME
 from mlops_platform.online_store import Status
+from mlops_platform.resources.prediction_log.personal import personal_columns
 from mlops_platform.scoring import Encoding
 from mlops_platform.spec import Model, Project
 
@@ -122,7 +123,8 @@ def _example(project: Project, model: Model, examples: pl.DataFrame, told: Repla
              place: int) -> dict[str, Any]:  # fmt: skip
     row, keys = examples.row(place, named=True), project.feature_table(table).keys
     event, known = told.features.events[table][place], told.features.knowns[table][place]
-    hidden = personal_columns(project, model)
+    personal = personal_columns(project, model)
+    hidden = personal.hashed | personal.left_out
     value = (lambda found: WITHHELD) if name in hidden else plain
     return {
         "keys": {key: WITHHELD if key in hidden else plain(row[key]) for key in keys},
@@ -131,12 +133,3 @@ def _example(project: Project, model: Model, examples: pl.DataFrame, told: Repla
         "status": Status(told.features.statuses[table][place]).name.lower(),
         "online_row": {"event": event and event.isoformat(), "known": known and known.isoformat()},
     }  # fmt: skip
-
-
-def personal_columns(project: Project, model: Model) -> set[str]:
-    """Keys and features whose values no report may tell."""
-    features = {f"{table}__{column.name}" for table, columns in project.feature_columns(model).items()
-                for column in columns if column.personal}  # fmt: skip
-    tables = [project.raw_table(project.feature_table(name).source) for name in project.feature_columns(model)]
-    declared: Sequence[str] = [column.name for table in tables for column in table.columns if column.personal]
-    return features | set(declared)
