@@ -22,6 +22,7 @@ NAMES = (
     "bounded_memory",
     "input_path",
     "saves",
+    "why",
 )
 _ROOT = Path(__file__).parents[1]
 

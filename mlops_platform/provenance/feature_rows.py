@@ -12,13 +12,14 @@ import polars as pl
 
 from mlops_platform.manifest import Manifest
 from mlops_platform.provenance.source_rows import SourceRows, by_file
-from mlops_platform.resources.delta_files import Bounds, TableFiles, literal
+from mlops_platform.resources.delta_files import Bounds, TableFiles, literal, within
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.spec import FeatureTable, duration
 
 PRESENT, MISSING = "present", "missing"
 _EVENT, _KNOWN = "event_timestamp", "known_timestamp"
+_CLOSE = timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ def walked(home: Home, chosen: Sequence[Chosen]) -> list[FeatureRow]:
         chosen: The rows, in the order of the answer.
     """
     behind = [place for place, each in enumerate(chosen) if each.row is not None and each.raw is not None]
-    raw = pl.collect_all([_raw_rows(home, chosen[place]) for place in behind], engine="in-memory")
+    raw = _raw_rows(home, [chosen[place] for place in behind])
     again = pl.collect_all(
         [_again(chosen[place], rows) for place, rows in zip(behind, raw, strict=True)], engine="in-memory"
     )
@@ -153,13 +154,44 @@ def _told(chosen: Chosen, rows: pl.DataFrame | None, again: pl.DataFrame | None)
     )  # fmt: skip
 
 
-def _raw_rows(home: Home, chosen: Chosen) -> pl.LazyFrame:
-    assert chosen.raw is not None and chosen.row is not None
+def _raw_rows(home: Home, chosen: Sequence[Chosen]) -> list[pl.DataFrame]:
+    """The raw rows behind each; what several rows need of one raw table is read once, where their times are close."""
+    bounds = [_bounds(each) for each in chosen]
+    spans: dict[tuple[str, int], list[tuple[datetime, datetime]]] = {}
+    for each, bound in zip(chosen, bounds, strict=True):
+        if _EVENT in bound:
+            spans.setdefault(_source(each), []).append(bound[_EVENT])
+    whole = {source: (min(low for low, _ in each), max(high for _, high in each)) for source, each in spans.items()}
+    close = {source: span for source, span in whole.items()
+             if len(spans[source]) > 1 and span[1] - span[0] <= _CLOSE}  # fmt: skip
+    read = pl.collect_all([_files(home, source).scan({_EVENT: span}) for source, span in close.items()],
+                          engine="in-memory")  # fmt: skip
+    shared = dict(zip(close, read, strict=True))
+    rows = [
+        shared[_source(each)].lazy().filter(within(bound)) if _EVENT in bound and _source(each) in shared
+        else _files(home, _source(each)).scan(bound)
+        for each, bound in zip(chosen, bounds, strict=True)
+    ]  # fmt: skip
+    return pl.collect_all(rows, engine="in-memory")
+
+
+def _bounds(chosen: Chosen) -> dict[str, tuple[Any, Any]]:
+    assert chosen.row is not None
     bounds: dict[str, tuple[Any, Any]] = {key: (value, value) for key, value in chosen.keys.items()}
     if chosen.table.partition == "month":
         back = duration(chosen.table.lookback) if chosen.table.lookback else timedelta(0)
         bounds[_EVENT] = (chosen.row[_EVENT] - back, chosen.row[_EVENT])
-    return TableFiles.at(home.root / chosen.raw.delta.path, chosen.raw.delta.version).scan(bounds)
+    return bounds
+
+
+def _source(chosen: Chosen) -> tuple[str, int]:
+    """Folder and version of the raw table."""
+    assert chosen.raw is not None
+    return chosen.raw.delta.path, chosen.raw.delta.version
+
+
+def _files(home: Home, source: tuple[str, int]) -> TableFiles:
+    return TableFiles.at(home.root / source[0], source[1])
 
 
 def _again(chosen: Chosen, rows: pl.DataFrame) -> pl.LazyFrame:

@@ -79,10 +79,11 @@ class TableFiles:
             paths, schema=stored, hive_partitioning=True, hive_schema={PARTITION: pl.String()},
             try_parse_hive_dates=False, missing_columns="insert", extra_columns="ignore", glob=False,
         )  # fmt: skip
-        return rows.filter(*_within(bounds)).select(list(self.schema))
+        return (rows.filter(within(bounds)) if bounds else rows).select(list(self.schema))
 
 
-def _within(bounds: Bounds) -> list[pl.Expr]:
+def within(bounds: Bounds) -> pl.Expr:
+    """Whether a row is within bounds; there is one at least."""
     kept = []
     for column, (low, high) in bounds.items():
         if low is not None and low == high:
@@ -90,7 +91,7 @@ def _within(bounds: Bounds) -> list[pl.Expr]:
             continue
         kept += [pl.col(column) >= literal(low)] if low is not None else []
         kept += [pl.col(column) <= literal(high)] if high is not None else []
-    return kept
+    return pl.all_horizontal(kept)
 
 
 def literal(value: Any) -> pl.Expr:

@@ -47,6 +47,7 @@ def main(folder: Path) -> None:
     assert CHROMIUM, "chromium is required: make system"
     folder.mkdir(parents=True, exist_ok=True)
     with home() as shown, interfaces(shown) as (dagster, mlflow):
+        explained(shown, folder / "why.png")
         greet(dagster)
         lineage(dagster, folder / "lineage.png")
         with browser_page(WIDTH, 1000) as page:
@@ -87,6 +88,21 @@ def interfaces(shown: Path) -> Iterator[tuple[str, str]]:
     command = ("-m", "mlops_platform.cli", "dev", "--port", str(port), "--mlflow-port", str(mlflow_port))
     with program(shown, command, [port, mlflow_port]):
         yield f"http://{HOST}:{port}", f"http://{HOST}:{mlflow_port}"
+
+
+def explained(shown: Path, target: Path) -> None:
+    """The upper part of the page that explains the newest answer, as ``mlops serve`` gives it."""
+    from mlops_platform.cli.why_tree import newest
+    from mlops_platform.projects.flights.project import PROJECT
+    from mlops_platform.provenance.page import page
+    from mlops_platform.provenance.walk import why
+    from mlops_platform.resources.home import Home
+
+    where = Home(shown)
+    text = page(why(where, PROJECT, newest(PROJECT, where, [PROJECT.model(MODEL.partition("/")[2])])))
+    with browser_page(1280, 1180) as opened:
+        opened.set_content(text)
+        save(opened.screenshot(), target)
 
 
 def lineage(address: str, target: Path) -> None:
