@@ -280,11 +280,13 @@ def check_module(model: ModelName, as_json: Json = False) -> None:
 def dev(
     port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000,
     mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's UI.")] = 5000,
+    answers_port: Annotated[int, typer.Option(help="Port of the live answers.")] = 8080,
 ) -> None:
-    """Run Dagster's UI and daemon, and MLflow's UI, on this home until Ctrl-C."""
+    """Run Dagster's UI and daemon, MLflow's UI and the live answers, on this home until Ctrl-C."""
     from mlops_platform.cli.dev import serve
 
-    raise typer.Exit(serve(context.home(), port, mlflow_port))
+    live = answers_port if serving.models_of_rows(context.project()) else None
+    raise typer.Exit(serve(context.home(), port, mlflow_port, live))
 
 
 serving.register(app)

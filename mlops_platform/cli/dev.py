@@ -1,4 +1,4 @@
-"""``mlops dev``: Dagster's UI and daemon, and MLflow's UI, as two child programs that live and die together."""
+"""``mlops dev``: Dagster's UI and daemon, MLflow's UI and live answers, as child programs that live and die together."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,12 @@ class Server:
         return f"http://{HOST}:{self.port}"
 
 
-def serve(home: Home, port: int, mlflow_port: int) -> int:
-    """Runs both UIs until a signal comes or one of them ends.
+def serve(home: Home, port: int, mlflow_port: int, answers_port: int | None) -> int:
+    """Runs both UIs, and live answers, until a signal comes or one of them ends.
+
+    Args:
+        home: Of all of them.
+        port, mlflow_port, answers_port: Where each listens, or the next free one; no live answers for None.
 
     Returns:
         0 after a signal; 1 where a program ended by itself.
@@ -57,14 +61,24 @@ def serve(home: Home, port: int, mlflow_port: int) -> int:
     home.prepare()
     home.mlflow.mkdir(parents=True, exist_ok=True)
     dagster_port = free_port(port, shown, "Dagster")
-    mlflow_port = free_port(mlflow_port, shown, "MLflow", taken=dagster_port)
+    mlflow_port = free_port(mlflow_port, shown, "MLflow", taken=(dagster_port,))
     os.environ["MLOPS_MLFLOW_UI"] = f"http://{HOST}:{mlflow_port}"
     os.environ["MLOPS_DAGSTER_UI"] = f"http://{HOST}:{dagster_port}"
-    return run(servers(home, dagster_port, mlflow_port), shown)
+    programs = servers(home, dagster_port, mlflow_port)
+    if answers_port is not None:
+        found = free_port(answers_port, shown, "Answers", taken=(dagster_port, mlflow_port))
+        programs.append(answers(home, found))
+    return run(programs, shown)
+
+
+def answers(home: Home, port: int) -> Server:
+    """Live answers by one worker; it stands unready until there is a champion, which it then takes by itself."""
+    command = ("-m", "mlops_platform.cli", "serve", "--host", HOST, "--port", str(port), "--workers", "1")
+    return Server("Answers", port, (sys.executable, *command), home.root / "logs" / "answers.log")
 
 
 def servers(home: Home, port: int, mlflow_port: int) -> list[Server]:
-    """The two programs, both on the loopback interface only: neither has authentication."""
+    """The two UIs, both on the loopback interface only: neither has authentication."""
     where = ("-w", str(_WORKSPACE)) if _WORKSPACE.is_file() else ("-m", "mlops_platform.definitions")
     dagster = ("-m", "dagster", "dev", *where, "--host", HOST, "--port", str(port))
     mlflow = ("-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{home.mlflow / 'mlflow.db'}",
@@ -74,19 +88,19 @@ def servers(home: Home, port: int, mlflow_port: int) -> list[Server]:
             Server("MLflow", mlflow_port, (sys.executable, *mlflow), logs / "mlflow.log")]  # fmt: skip
 
 
-def free_port(wanted: int, shown: Console, name: str, *, taken: int | None = None) -> int:
+def free_port(wanted: int, shown: Console, name: str, *, taken: Sequence[int] = ()) -> int:
     """The port wanted, or the next free one, which is told.
 
     Raises:
         PlatformError: None of the next ones is free.
     """
     for port in range(wanted, min(wanted + _TRIES, 65536)):
-        if port != taken and is_free(port):
+        if port not in taken and is_free(port):
             if port != wanted:
                 shown.print(f"[yellow]Port {wanted} is taken: {name} gets {port}.[/]")
             return port
     raise PlatformError(required=f"a free port for {name}", found=f"{wanted} and those after it are taken",
-                        remedy="mlops dev --port PORT --mlflow-port PORT")  # fmt: skip
+                        remedy="mlops dev --port PORT --mlflow-port PORT --answers-port PORT")  # fmt: skip
 
 
 def run(programs: list[Server], shown: Console, environment: Mapping[str, str] | None = None) -> int:
@@ -129,7 +143,8 @@ def _start(program: Server, environment: Mapping[str, str] | None) -> subprocess
 def _watch(running: list[tuple[Server, subprocess.Popen[bytes]]], signals: list[int],
            shown: Console) -> tuple[Server, subprocess.Popen[bytes]] | None:  # fmt: skip
     """Waits; tells each address once it answers. The program that died, or None after a signal."""
-    shown.print("Starting Dagster and MLflow (their first start takes a while) ...", style="dim")
+    names = ", ".join(program.name for program, _ in running)
+    shown.print(f"Starting {names} (their first start takes a while) ...", style="dim")
     silent = [program for program, _ in running]
     while not signals:
         for program, process in running:
@@ -139,7 +154,7 @@ def _watch(running: list[tuple[Server, subprocess.Popen[bytes]]], signals: list[
             silent.remove(program)
             shown.print(f"[bold]{program.name:<8}[/] {program.address}   log {program.log}", soft_wrap=True)
             if not silent:
-                shown.print("Ctrl-C ends both; a second one at once.")
+                shown.print("Ctrl-C ends all; a second one at once.")
         time.sleep(_POLL)
     return None
 

@@ -61,7 +61,7 @@ def _served(project: Project, asked: list[str] | None) -> tuple[str, ...]:
     Raises:
         PlatformError: One is not declared, or is of sequences: live answers carry no state from row to row.
     """
-    rows = [model.name for model in project.models if model.network.sequence is None]
+    rows = models_of_rows(project)
     wanted = [project.model(name, asked_by="mlops serve").name for name in asked or rows]
     of_sequences = [name for name in wanted if name not in rows] or ([] if rows else [m.name for m in project.models])
     if of_sequences:
@@ -70,6 +70,11 @@ def _served(project: Project, asked: list[str] | None) -> tuple[str, ...]:
             remedy="leave it out; its answers for the next day are in the prediction log: mlops materialize",
         )  # fmt: skip
     return tuple(wanted)
+
+
+def models_of_rows(project: Project) -> list[str]:
+    """Names of the models that can answer live."""
+    return [model.name for model in project.models if model.network.sequence is None]
 
 
 def register(app: typer.Typer) -> None:

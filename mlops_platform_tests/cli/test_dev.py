@@ -1,4 +1,4 @@
-"""``mlops dev``: two programs that live and die together."""
+"""``mlops dev``: programs that live and die together."""
 
 import os
 import signal
@@ -100,7 +100,7 @@ def test_a_taken_port_gives_the_next_free_one_and_says_so(capfd: pytest.CaptureF
 
 def test_two_programs_never_get_one_port() -> None:
     first = dev.free_port(42310, console(), "Dagster")
-    assert dev.free_port(first, console(), "MLflow", taken=first) != first
+    assert dev.free_port(first, console(), "MLflow", taken=(first,)) != first
 
 
 def test_no_free_port_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_no_free_port_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
         dev.free_port(3000, console(), "Dagster")
 
 
-def test_both_listen_on_the_loopback_interface_only(home: Home) -> None:
-    for server in dev.servers(home, 3000, 5000):
+def test_all_listen_on_the_loopback_interface_only(home: Home) -> None:
+    for server in [*dev.servers(home, 3000, 5000), dev.answers(home, 8080)]:
         command = server.command
         assert command[command.index("--host") + 1] == "127.0.0.1"
