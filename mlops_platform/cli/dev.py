@@ -1,4 +1,4 @@
-"""``mlops dev``: Dagster's UI and daemon, MLflow's UI and live answers, as child programs that live and die together."""
+"""``mlops dev``: Dagster's UI and daemon, MLflow's UI and live answers, as child programs of one life."""
 
 import os
 import signal

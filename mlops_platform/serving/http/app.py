@@ -56,8 +56,9 @@ def create_app(service: Service, *, routers: Sequence[APIRouter] = (), settings:
     )  # fmt: skip
     for each in served.values():
         api.include_router(predict_router(each))
-    api.include_router(models_router(service))
     api.include_router(mlflow_router(service, served))
+    # Its last route answers whatever else is asked of a model.
+    api.include_router(models_router(service))
     api.include_router(health_router(service))
     api.include_router(_metrics_router(metrics, load))
     api.include_router(page_router(served))
