@@ -1,13 +1,15 @@
 """``mlops history``: which version was champion when, who moved it and why."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from mlops_platform.cli.context import console, emit
+from mlops_platform.cli.rollouts import open_rollouts, rollout_line
 from mlops_platform.cli.words import when
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.history import Move, PromotionHistory
@@ -45,7 +47,7 @@ def show_history(project: Project, home: Home, model: str, at: str | None, *, as
         console().print(f"{model}: no decision yet in {home.root}. Materialize the graph: mlops materialize")
     else:
         console().print(moves_table(moves))
-        for line in _standing(found):
+        for line in _standing(found, open_rollouts(project, home).get(model)):
             console().print(line, soft_wrap=True)
 
 
@@ -63,16 +65,14 @@ def moves_table(moves: list[Move]) -> Table:
     return table
 
 
-def _standing(history: PromotionHistory) -> Iterator[str]:
+def _standing(history: PromotionHistory, told: Mapping[str, Any] | None) -> Iterator[str]:
     """What the entries amount to now, beside who is live: who waits, who is barred, how long a rollback takes."""
     waiting = history.awaiting()
     if waiting is not None:
         yield f"[yellow]version {waiting.version} awaits approval[/]"
-    begun = history.rollout()
-    if begun is not None:
-        told = f"[cyan]version {begun.version} meets live traffic[/] since {when(begun.at)}, judged beside"
+    if told is not None:
         stop = f"mlops stop-rollout {history.model} --by NAME --because TEXT"
-        yield f"{told} version {begun.champion}; to stop it: {stop}"
+        yield f"[cyan]meets live traffic[/]: {escape(rollout_line(told))}; to stop it: {stop}"
     for bar in history.barred().values():
         lift = f"mlops allow {history.model} --version {bar.version} --by NAME --because TEXT"
         yield f"[red]version {bar.version} is barred[/] since {when(bar.at)} by {escape(bar.actor)}; to lift it: {lift}"

@@ -12,6 +12,7 @@ from rich.table import Table
 from mlops_platform.cli.context import console, emit, plural
 from mlops_platform.cli.devices import plain_devices, show_devices
 from mlops_platform.cli.outline import BY_THEMSELVES
+from mlops_platform.cli.rollouts import open_rollouts, rollout_line
 from mlops_platform.cli.standing import FRESH, NEVER, STALE, Standing, standings
 from mlops_platform.cli.waiting import show_waiting, waiting_answers
 from mlops_platform.cli.words import station_name, when
@@ -33,15 +34,15 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
     histories = {model.name: PromotionHistory(home, project.name, model.name) for model in project.models}
     live = {name: history.live() for name, history in histories.items()}
     awaiting = {name: waiting.version for name, history in histories.items() if (waiting := history.awaiting())}
-    open_now = {name: begun for name, history in histories.items() if (begun := history.rollout())}
+    open_now = open_rollouts(project, home)
     last, asked, devices = last_runs(home, runs), decisions(project, home), device_states(home.leases)
     unshipped = waiting_answers(project, home)
     if as_json:
         now = {name: {"version": m.champion, "checkpoint": m.checkpoint, "decided": m.at} if m else None
                for name, m in live.items()}  # fmt: skip
         emit({"home": str(home.path), "environment": home.environment, "live": now, "awaiting_approval": awaiting,
-              "rollouts": {name: {"version": m.version, "since": m.at} for name, m in open_now.items()},
-              "unshipped": unshipped, "retrain": asked, "stations": [_plain(each) for each in found], "runs": last,
+              "rollouts": open_now, "unshipped": unshipped, "retrain": asked,
+              "stations": [_plain(each) for each in found], "runs": last,
               "devices": plain_devices(devices)})  # fmt: skip
         return
     shown = console()
@@ -54,8 +55,7 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
             by_whom = f"mlops promote {name} --version {awaiting[name]} --by NAME --because TEXT"
             shown.print(f"[yellow]waits[/] {name}: version {awaiting[name]} awaits approval: {by_whom}")
         if name in open_now:
-            begun = open_now[name]
-            shown.print(f"[cyan]rolls out[/] {name}: version {begun.version} since {when(begun.at)} UTC")
+            shown.print(f"[cyan]rolls out[/] {name}: {escape(rollout_line(open_now[name]))}", soft_wrap=True)
     show_waiting(shown, unshipped)
     for name, decision in asked.items():
         shown.print(f"train {name}: {decision['reason']}", markup=False, soft_wrap=True)

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlops_platform.cli.rollouts import open_rollouts, rollout_line
 from mlops_platform.errors import PlatformError
 from mlops_platform.registry.alias import ChampionAlias
 from mlops_platform.registry.by_person import Asked, promote, rollback, stop_rollout
@@ -18,9 +20,11 @@ from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor
 from mlops_platform.resources.reachability import roots
 from mlops_platform.resources.reachability import stored as artifacts_of
+from mlops_platform.resources.rollouts import Promise, RolloutRecords
 from mlops_platform_tests.cli.conftest import Outcome
 from mlops_platform_tests.cli.conftest import mlops as mlops
 from mlops_platform_tests.lineage.pumps.project import PROJECT
+from mlops_platform_tests.lineage.pumps.variants import rolling
 
 ADA = Asked(by="ada", because="callers complain")
 
@@ -110,8 +114,6 @@ def test_begin_and_end_are_told_once(history: PromotionHistory, home: Home) -> N
 
 
 def test_what_is_rolled_out_and_why_it_ended_is_never_garbage(history: PromotionHistory, home: Home) -> None:
-    from datetime import timedelta
-
     digests = {name: f"sha256:{name * 64}" for name in "abcf"}
     passes(history, 1)
     challenger = Judged(version="2", checkpoint=digests["a"], verdict=digests["b"], passed=True, reason="x")
@@ -124,9 +126,27 @@ def test_what_is_rolled_out_and_why_it_ended_is_never_garbage(history: Promotion
 def test_an_open_rollout_is_shown(mlops: Callable[..., Outcome], history: PromotionHistory) -> None:
     passes(history, 1)
     passes(history, 2)
-    assert "version 2 meets live traffic" in mlops("history", "pump_repair").out
-    assert "version 2 since" in mlops("status").out
+    # The declaration of this project has no rollouts (any more): it is open, and held back.
+    told = mlops("history", "pump_repair").out
+    assert "meets live traffic: version 2 beside version 1 since" in told and "not judged" in told
+    assert "mlops stop-rollout pump_repair" in told and "no rollout is declared" in told
+    assert "version 2 beside version 1" in mlops("status").out
     assert json.loads(mlops("status", "--json").out)["rollouts"]["pump_repair"]["version"] == "2"
+
+
+def test_share_and_newest_verdict_of_a_rollout_are_told(history: PromotionHistory, home: Home) -> None:
+    passes(history, 1)
+    passes(history, 2)
+    entry, project = history.rollout_entry(), rolling(2, kind="canary", share=0.05)
+    assert entry is not None
+    now = datetime.now(UTC)
+    promise = Promise(rollout=entry[0], verdict="go on", reason="too few", finding="sha256:f", looks=3,
+                      at=now.isoformat(), until=(now + timedelta(hours=1)).isoformat())  # fmt: skip
+    assert "not judged" in rollout_line(open_rollouts(project, home)["pump_repair"])
+    RolloutRecords(home, "pumps", "pump_repair").give(promise)
+    told = open_rollouts(project, home)["pump_repair"]
+    assert (told["share"], told["looks"], told["held_back"]) == (0.05, 3, None)
+    assert "as canary for 5.0% of the entities" in rollout_line(told) and "go on. too few" in rollout_line(told)
 
 
 @dataclass

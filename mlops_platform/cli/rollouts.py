@@ -1,0 +1,43 @@
+"""How open rollouts stand: who meets which traffic since when, and what the judge said last."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mlops_platform.cli.words import when
+from mlops_platform.resources.history import PromotionHistory
+from mlops_platform.resources.home import Home
+from mlops_platform.resources.rollouts import RolloutRecords, held_back
+from mlops_platform.spec import Project
+
+
+def open_rollouts(project: Project, home: Home) -> dict[str, dict[str, Any]]:
+    """Each open rollout by model: versions, kind and share, since when, the newest verdict, and why it is held back."""
+    found = {}
+    for model in project.models:
+        entry = PromotionHistory(home, project.name, model.name).rollout_entry()
+        if entry is None:
+            continue
+        digest, begun = entry
+        promise, asked = RolloutRecords(home, project.name, model.name).promise(), model.serving.rollout
+        own = promise if promise is not None and promise.rollout == digest else None
+        against = held_back(asked, digest, begun, own, datetime.now(UTC)) if asked else "no rollout is declared"
+        found[model.name] = {
+            "version": begun.version, "champion": begun.champion, "since": begun.at,
+            "kind": asked.kind if asked else None, "share": asked.share if asked and asked.kind == "canary" else None,
+            "verdict": own.verdict if own else None, "reason": own.reason if own else None,
+            "looks": own.looks if own else 0, "judged": own.at if own else None, "held_back": against,
+        }  # fmt: skip
+    return found
+
+
+def rollout_line(told: Mapping[str, Any]) -> str:
+    """One of ``open_rollouts`` in words."""
+    share = f" for {told['share']:.1%} of the entities" if told["share"] is not None else ""
+    kind = f" as {told['kind']}{share}" if told["kind"] else ""
+    judged = (
+        f"judged {when(told['judged'])} UTC: {told['verdict']}. {told['reason']}" if told["judged"] else "not judged"
+    )
+    held = f" It meets nobody now: {told['held_back']}." if told["held_back"] else ""
+    beside = f"beside version {told['champion']} since {when(told['since'])} UTC"
+    return f"version {told['version']}{kind} {beside}; {judged}{held}"
