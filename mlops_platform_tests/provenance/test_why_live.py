@@ -19,9 +19,13 @@ from mlops_platform.provenance.walk import LEFT_OUT, as_json, why
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.online import OnlineDoor
 from mlops_platform.resources.prediction_log.personal import Personal, key_file
 from mlops_platform.resources.prediction_log.shipping import ship
 from mlops_platform.resources.refs import Refs
+from mlops_platform.serving.answer_log import AnswerLog
+from mlops_platform.serving.live import LiveModel
+from mlops_platform.serving.question import Question
 from mlops_platform_tests.lineage.pumps.project import MODEL, PROJECT
 from mlops_platform_tests.provenance.conftest import answer, feature_row, live_id
 from mlops_platform_tests.serving.answering import answer as made
@@ -211,3 +215,26 @@ def test_ids_of_batch_and_live_answers_are_found_beside_each_other(live: Home) -
         assert found.prediction["prediction_id"] == asked
         assert found.mode == ("online" if asked == live_id(1) else "batch")
         assert all(row.recomputed_equal for row in found.features)
+
+
+def test_what_the_service_itself_answered_and_logged_is_walked_back(live: Home) -> None:
+    """As ``mlops serve`` opens champion, online store and journal: of one pump that it knows and one it does not."""
+    log = AnswerLog(live, PROJECT, MODEL)
+    champion = LiveModel(live, PROJECT, MODEL, online=OnlineDoor(live, PROJECT), log=log.log, every=None)
+    champion.refresh()
+    assert champion.ready, champion.standing()
+    at = feature_row(live)["event_timestamp"] + timedelta(hours=1)
+    asked = pl.DataFrame({
+        "pump": ["P1", "nobody's"], "event_timestamp": pl.Series([at, at]).cast(pl.Datetime("us", "UTC")),
+        "weekday": pl.Series([3, 3], dtype=pl.Int64), "inspection_id": pl.Series([None, "x"], dtype=pl.String),
+    })  # fmt: skip
+    (given,) = champion.answer(Question(examples=asked))
+    known, unknown = (why(live, PROJECT, each) for each in given.ids)
+    champion.close()
+    log.close()
+    assert known.prediction["score"] == pytest.approx(float(given.scores[0]), abs=0)
+    ((found,), (missing,)) = known.features, unknown.features
+    assert (found.status, found.as_answered, found.recomputed_equal) == ("present", True, True)
+    assert found.event_timestamp == feature_row(live)["event_timestamp"]
+    assert (missing.status, missing.source, set(missing.marks)) == ("missing", None, {"temperature", "vibration"})
+    assert known.checkpoint.digest == given.checkpoint and known.role == "champion"
