@@ -20,6 +20,7 @@ NAMES = (
     "joins",
     "offline_stores",
     "bounded_memory",
+    "online_store",
     "input_path",
     "saves",
     "why",

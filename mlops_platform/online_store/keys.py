@@ -60,7 +60,7 @@ def _column(dtype: str, name: str, rows: pl.DataFrame) -> pl.Series:
         return found.cast(pl.Datetime("us")).to_physical() // 1_000_000
     if found is not None and dtype in ("int32", "int64") and found.dtype.is_integer():
         low, high = (-(2**31), 2**31 - 1) if dtype == "int32" else (-(2**63), 2**63 - 1)
-        if found.is_null().all() or (int(found.min()) >= low and int(found.max()) <= high):  # type: ignore[arg-type]
+        if found.null_count() == len(found) or (int(found.min()) >= low and int(found.max()) <= high):  # type: ignore[arg-type]
             return found
     raise PlatformError(
         required=f"entity key {name} as a column of {dtype}",

@@ -25,8 +25,10 @@ _PATIENCE = 60.0
 """Seconds that a writer waits for another."""
 _AGES = 2**62
 """Microseconds beyond which a ttl is no limit."""
+_TIME = pl.Datetime("us", "UTC")
 _AT_ONCE = 30_000
 """Entities of one query; SQLite takes 32,766 parameters."""
+_PRESENT, _MISSING, _STALE, _LATER = (np.uint8(status) for status in Status)
 _OF_THE_PARENT: list[sqlite3.Connection | None] = []
 """Connections from before a fork: closing one here would let go the locks of the parent's file."""
 _VIEWS = "CREATE TABLE views (name TEXT PRIMARY KEY, declared BLOB NOT NULL, packed BLOB NOT NULL) WITHOUT ROWID"
@@ -114,8 +116,8 @@ class PackedStore:
         names = tuple(view.columns) if columns is None else tuple(columns)
         heads, rows = self._found(view, key_bytes(view.keys, keys))
         status = _status(view, heads, at)
-        unseen = (status == Status.MISSING) | (status == Status.STALE)
-        gone = status == Status.MISSING
+        gone = status == _MISSING
+        unseen = gone | (status == _STALE)
         if unseen.any():
             heads["nulls"][unseen] = 255
         return ViewRows(
@@ -212,19 +214,18 @@ class PackedStore:
 
     @contextlib.contextmanager
     def _reading(self, view: PackedView) -> Iterator[sqlite3.Connection]:
-        missing = PlatformError(
-            required=f"view {view.name} to be online, in {self.path}",
-            found="no such view" if self.path.is_file() else "no such file",
-            remedy="materialize the project's feast/online asset",
-        )
-        if not self.path.is_file():
-            raise missing
         try:
             yield self._connection()
+        except FileNotFoundError as error:
+            raise self._not_online(view, "no such file") from error
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
-                raise missing from error
+                raise self._not_online(view, "no such view") from error
             raise
+
+    def _not_online(self, view: PackedView, found: str) -> PlatformError:
+        return PlatformError(required=f"view {view.name} to be online, in {self.path}", found=found,
+                             remedy="materialize the project's feast/online asset")  # fmt: skip
 
     def _connection(self) -> sqlite3.Connection:
         # A connection must not cross a fork, nor outlive the file that it was opened on.
@@ -259,12 +260,12 @@ def _status(view: PackedView, heads: np.ndarray, at: pl.Series) -> np.ndarray:
     if at.null_count():
         raise PlatformError(required=f"a time of each question to view {view.name}", found=f"{at.null_count()} nulls",
                             remedy="give the entities an event_timestamp")  # fmt: skip
-    asked = at.cast(pl.Datetime("us", "UTC")).to_physical().to_numpy()
+    asked = at.cast(_TIME).cast(pl.Int64).to_numpy()
     events = (heads["event"].astype("<u8") ^ BIAS).view(np.int64)
-    status = np.where(events > asked, np.uint8(Status.LATER), np.uint8(Status.PRESENT))
+    status = np.where(events > asked, _LATER, _PRESENT)
     if view.ttl:
-        status[events < asked - min(view.ttl // timedelta(microseconds=1), _AGES)] = Status.STALE
-    status[heads["stamp"] == 0] = Status.MISSING
+        status[events < asked - min(view.ttl // timedelta(microseconds=1), _AGES)] = _STALE
+    status[heads["stamp"] == 0] = _MISSING
     return status
 
 
