@@ -111,8 +111,15 @@ class OnlineDoor:
         return PackedStore(Path(self.project.feature_repo) / self.settings["online_store"]["path"])
 
     def view(self, table: FeatureTable) -> PackedView:
-        """A feature table as our store packs it."""
-        return packed_view(self.project, table, self.settings["project"])
+        """A feature table as our store packs it; made once, since a view's layout is worked out from it."""
+        known = self._views.get(table.name)
+        if known is None or known[0] is not table:
+            known = self._views[table.name] = table, packed_view(self.project, table, self.settings["project"])
+        return known[1]
+
+    @cached_property
+    def _views(self) -> dict[str, tuple[FeatureTable, PackedView]]:
+        return {}
 
     def read(self, model: Model, examples: pl.DataFrame) -> OnlineFeatures:
         """Reads a model's features.
