@@ -11,7 +11,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.scoring.errors import InputError
 from mlops_platform.serving.http.answers import Told, told
-from mlops_platform.serving.http.columns import ID, TIME
+from mlops_platform.serving.http.columns import ID, TIME, TYPES
 from mlops_platform.serving.http.errors import RETRY_SECONDS, Refused, invalid
 from mlops_platform.serving.http.service import Live
 from mlops_platform.serving.policy import RefusedRowsError
@@ -60,16 +60,18 @@ class Asked:
 
     def _completed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Entities with the time of the question, their id under the model's name, and every declared column."""
-        # One of these names may be the model's id column as well.
-        name = self.model.examples.id
-        ids = (
-            frame[ID] if ID in frame.columns else pl.Series(ID, [None], dtype=pl.String).new_from_index(0, frame.height)
-        )
-        now = pl.lit(datetime.now(UTC), dtype=_MICROSECONDS)
-        time = pl.col(TIME).fill_null(now) if TIME in frame.columns else now
-        carried = [pl.lit(None, dtype=pl.Int64).alias(column.name) for column in self.model.carried
-                   if column.name not in frame.columns]  # fmt: skip
-        return frame.with_columns(time.alias(TIME), *carried).with_columns(ids.alias(name)).select(self._names)
+        # Column by column: any expression costs polars 0.1 ms before it begins.
+        columns, rows = frame.to_dict(), frame.height
+        ids = columns.pop(ID, None)
+        columns[self.model.examples.id] = ids if ids is not None else _nulls(rows, pl.String())
+        now = datetime.now(UTC)
+        if TIME not in columns:
+            columns[TIME] = pl.Series([now] * rows, dtype=_MICROSECONDS)
+        elif columns[TIME].null_count():
+            columns[TIME] = columns[TIME].fill_null(pl.lit(now, dtype=_MICROSECONDS))
+        for column in self.model.carried:
+            columns.setdefault(column.name, _nulls(rows, TYPES[column.dtype]))
+        return pl.DataFrame([columns[name].alias(name) for name in self._names])
 
     def _examples(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Examples that the project makes of raw rows, as batch does."""
@@ -93,6 +95,10 @@ class Asked:
         model = self.model
         own = [*self.project.entity_keys(model), TIME, *(column.name for column in (*model.context, *model.carried))]
         return list(dict.fromkeys([model.examples.id, *own]))
+
+
+def _nulls(rows: int, dtype: pl.DataType) -> pl.Series:
+    return pl.Series([None] * rows, dtype=dtype)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Settings:
     max_requests: int = 256
     max_held: int = 256 << 20
     threads: int = 2
-    inline: int = 32 << 10
+    inline: int = 16 << 10
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     write_seconds: float = 30.0
