@@ -24,6 +24,7 @@ NAMES = (
     "input_path",
     "saves",
     "why",
+    "prediction_log",
 )
 _ROOT = Path(__file__).parents[1]
 

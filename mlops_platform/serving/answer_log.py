@@ -28,6 +28,7 @@ class AnswerLog:
             journal: Where records go; None: a new journal, as durable as the model declares.
         """
         self._id = model.examples.id
+        self._apart = (self._id, "event_timestamp")
         self._personal = Personal(home, project, model)
         self._journal = journal or Journal(home.journals(project.name, model.name), model.serving)
 
@@ -46,6 +47,8 @@ class AnswerLog:
     def _entry(self, question: Question, answer: Answer) -> Entry:
         whole = np.array_equal(answer.rows, np.arange(question.examples.height))
         examples = question.examples if whole else question.examples[answer.rows]
+        # Built of its columns: selecting them takes a query, and somebody waits for the answer.
+        inputs = pl.DataFrame([each for each in examples.get_columns() if each.name not in self._apart])
         fetched = answer.features
         if fetched is not None:
             features = fetched.values
@@ -54,7 +57,7 @@ class AnswerLog:
             features = given if whole else given[answer.rows]
         parts = {
             "answers": self._answers(examples, answer),
-            "inputs": _plain(self._personal.logged(examples.drop(self._id, "event_timestamp", strict=False))),
+            "inputs": _plain(self._personal.logged(inputs)),
             "features": _plain(self._personal.logged(features)),
         }
         if fetched is not None:

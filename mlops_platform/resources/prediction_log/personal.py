@@ -81,9 +81,11 @@ class Personal:
 
     def logged(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Columns of examples or features as the log has them: some hashed, some gone."""
-        for name in self.columns.hashed.intersection(frame.columns):
-            frame = frame.with_columns(self._hashes(name, frame[name]))
-        return frame.drop(self.columns.left_out.intersection(frame.columns))
+        hashed, left_out = self.columns.hashed, self.columns.left_out
+        if (hashed | left_out).isdisjoint(frame.columns):
+            return frame
+        kept = (column for column in frame.get_columns() if column.name not in left_out)
+        return pl.DataFrame([self._hashes(each.name, each) if each.name in hashed else each for each in kept])
 
     def _hashes(self, column: str, values: pl.Series) -> pl.Series:
         key, start = self._key, f"{self.project.name}\n{column}\n"
