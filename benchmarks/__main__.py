@@ -25,6 +25,7 @@ NAMES = (
     "saves",
     "why",
     "prediction_log",
+    "serving",
 )
 _ROOT = Path(__file__).parents[1]
 

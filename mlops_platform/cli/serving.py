@@ -221,8 +221,11 @@ def _named(host: str) -> str:
 
 
 def _metrics_folder(home: Home) -> Path:
-    """A folder for the workers' figures; those that parents left which were killed are removed."""
-    parent = home.root / "serving" / "metrics"
+    """A folder for the workers' figures; those that parents left which were killed are removed.
+
+    Each machine, and each container, looks after its own only: several may share a home, and count processes alike.
+    """
+    parent = home.root / "serving" / "metrics" / socket.gethostname()
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.iterdir():
         if not Path(f"/proc/{left.name}").exists():

@@ -1,5 +1,6 @@
 """The columns that a request may bring, as a model's declaration says, and the checks of their values."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -237,6 +238,8 @@ def _typed(column: Given, found: pl.Series, place: str) -> pl.Series:
     if not _fits(column.dtype, found.dtype):
         zone = " with a time zone" if column.dtype == "timestamp" else ""
         raise invalid(f"{place}.{column.name}", f"{column.dtype}{zone}", str(found.dtype))
+    if _plainly_sound(column, found):
+        return found.cast(TYPES[column.dtype])
     bounds = column.bounds
     wrong = found.is_null() if not column.nullable else pl.zeros(len(found), pl.Boolean, eager=True)
     if bounds is not None:
@@ -252,6 +255,20 @@ def _typed(column: Given, found: pl.Series, place: str) -> pl.Series:
         remedy = "send null for what is missing: NaN and infinity are no values"
         raise invalid(f"{place}[{number}].{column.name}", needed(column), shown(found[number]), remedy)
     return found.cast(TYPES[column.dtype])
+
+
+def _plainly_sound(column: Given, found: pl.Series) -> bool:
+    """Whether a column of numbers is sound, told by its extremes alone: an expression each costs ten times as much.
+
+    False where these do not tell.
+    """
+    if column.bounds is None or (found.null_count() and not column.nullable):
+        return False
+    least: Any = found.min()
+    most: Any = found.max()
+    # Of NaN neither extreme tells, but a sum does.
+    whole = not found.dtype.is_float() or math.isfinite(found.sum())
+    return whole and (least is None or column.bounds[0] <= least <= most <= column.bounds[1])
 
 
 def _fits(dtype: str, found: pl.DataType) -> bool:
