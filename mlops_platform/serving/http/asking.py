@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from mlops_platform.errors import PlatformError
-from mlops_platform.resources.source_code import resolve
 from mlops_platform.scoring.errors import InputError
 from mlops_platform.serving.http.answers import Told, told
 from mlops_platform.serving.http.columns import ID, TIME, TYPES
-from mlops_platform.serving.http.errors import RETRY_SECONDS, Refused, invalid
+from mlops_platform.serving.http.errors import RETRY_SECONDS, Refused
+from mlops_platform.serving.http.raw_rows import examples_of
 from mlops_platform.serving.http.service import Live
 from mlops_platform.serving.policy import RefusedRowsError
 from mlops_platform.serving.question import Question
@@ -53,7 +52,8 @@ class Asked:
     def question(self, kind: str, frame: pl.DataFrame) -> Question:
         """The question that rows of a kind are."""
         if kind == "rows":
-            return Question(examples=self._examples(frame))
+            made = examples_of(self.project, self.model.examples, frame, self._names)
+            return Question(examples=made.with_columns(pl.col(TIME).cast(_MICROSECONDS)))
         names = self.project.feature_names(self.model)
         features = frame.select(names) if kind == "features" else None
         return Question(examples=self._completed(frame), features=features)
@@ -72,23 +72,6 @@ class Asked:
         for column in self.model.carried:
             columns.setdefault(column.name, _nulls(rows, TYPES[column.dtype]))
         return pl.DataFrame([columns[name].alias(name) for name in self._names])
-
-    def _examples(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Examples that the project makes of raw rows, as batch does."""
-        table = self.project.raw_table(self.model.examples.upcoming_source)
-        makers = (table.times, self.model.examples.upcoming)
-        try:
-            found = resolve(makers[1])(resolve(makers[0])(frame.lazy())).collect()
-        except (pl.exceptions.PolarsError, ValueError, OverflowError) as error:
-            raise invalid("rows", f"rows that {makers[1]} makes questions of", type(error).__name__,
-                          "look at the values: a date or a time of day may be none") from None  # fmt: skip
-        missing = [name for name in self._names if name not in found.columns]
-        if missing:
-            raise PlatformError(required=f"{makers[1]} to give {', '.join(self._names)}",
-                                found=f"no {', '.join(missing)}", remedy="mend the function")  # fmt: skip
-        if found.is_empty() or found[TIME].null_count():
-            raise invalid("rows", "rows with a time", "none that can be told", "fill in their dates and times")
-        return found.select(self._names).with_columns(pl.col(TIME).cast(_MICROSECONDS))
 
     @property
     def _names(self) -> list[str]:

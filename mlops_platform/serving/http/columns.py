@@ -100,7 +100,8 @@ def feature_columns(project: Project, model: Model) -> tuple[Given, ...]:
 def row_columns(project: Project, model: Model) -> tuple[Given, ...]:
     """Of a question by raw rows: the columns of the raw table of what is to be predicted."""
     table = project.raw_table(model.examples.upcoming_source)
-    return tuple(_given(column, f"column of {table.name}") for column in table.columns)
+    given = (_given(column, f"column of {table.name}") for column in table.columns)
+    return tuple(replace(each, nullable=each.nullable and each.name not in table.key) for each in given)
 
 
 def _key(project: Project, model: Model, name: str) -> Given:
