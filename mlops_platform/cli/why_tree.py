@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 _MOST_RANGES = 8
+_REMOVED = "[bold yellow]removed since[/]"
 _ROLES = {"champion": "by the champion", "canary": "by a canary, as callers got it",
           "shadow": "by a shadow: nobody was shown it"}  # fmt: skip
 
@@ -88,7 +89,8 @@ def why_tree(found: "Why", *, values: bool = True) -> Tree:
         _add_files(question, found.example)
     else:
         told = ", ".join(f"{name} {value(given)}" for name, given in found.inputs.items())
-        tree.add(f"[cyan]question[/] of a caller: {escape(told)}")
+        asker = "of a caller" if found.mode == "online" else "of a batch"
+        tree.add(f"[cyan]question[/] {asker}: {escape(told) or 'not recorded'}")
     heading = f"[cyan]features[/] of {plural(len(found.features), 'view')}, each as known when asked"
     features = tree.add(f"{heading} (times in UTC, rows counted from 0)")
     for feature in found.features:
@@ -108,16 +110,14 @@ def _add_runs(runs: Tree, found: "Why") -> None:
 
 
 def _add_checkpoint(model: Tree, found: "Why", *, gate: bool) -> None:
-    checkpoint, dataset = found.checkpoint, found.dataset
-    branch = model.add(f"[cyan]checkpoint[/] {short(checkpoint.digest)}")
-    branch.add(_made(checkpoint))
+    branch = model.add(f"[cyan]checkpoint[/] {short(found.prediction['checkpoint'])}")
+    branch.add(_made(found.checkpoint) if found.checkpoint is not None else _REMOVED)
     _add_tuning(branch, found)
     _add_starts(branch, found)
-    parts = dataset.content["parts"]
-    rows = ", ".join(f"{parts[name]['rows']:,} {name}" for name in ("train", "validation", "holdout"))
-    node = branch.add(f"[cyan]dataset[/] {short(dataset.digest)}  rows: {rows}")
-    node.add(f"learned from labels known until {when(dataset.content['trained_until'])} UTC")
-    node.add(f"from {', '.join(f'{role} {short(digest)}' for role, digest in dataset.recipe.inputs.items())}")
+    if found.dataset is not None:
+        _add_dataset(branch, found.dataset)
+    elif found.checkpoint is not None:
+        branch.add(f"[cyan]dataset[/] {short(found.checkpoint.recipe.inputs['dataset'])}").add(_REMOVED)
     if found.evaluation is not None:
         metrics = found.evaluation.content["metrics"]["challenger"]
         told = ", ".join(f"{name} {value(metrics[name])}" for name in metrics_in(metrics))
@@ -129,6 +129,14 @@ def _add_checkpoint(model: Tree, found: "Why", *, gate: bool) -> None:
         for each in conditions:
             if not each["passed"]:
                 judged.add(f"[bold red]not met[/] {each['name']}: {escape(each['reason'])}")
+
+
+def _add_dataset(branch: Tree, dataset: Manifest) -> None:
+    parts = dataset.content["parts"]
+    rows = ", ".join(f"{parts[name]['rows']:,} {name}" for name in ("train", "validation", "holdout"))
+    node = branch.add(f"[cyan]dataset[/] {short(dataset.digest)}  rows: {rows}")
+    node.add(f"learned from labels known until {when(dataset.content['trained_until'])} UTC")
+    node.add(f"from {', '.join(f'{role} {short(digest)}' for role, digest in dataset.recipe.inputs.items())}")
 
 
 def _add_tuning(branch: Tree, found: "Why") -> None:
@@ -146,6 +154,8 @@ def _add_tuning(branch: Tree, found: "Why") -> None:
 def _add_starts(branch: Tree, found: "Why") -> None:
     """Which checkpoints the training began from, each under the one that began from it."""
     began = found.checkpoint
+    if began is None:
+        return
     for start in found.starts:
         taken = began.content["warm_start"]
         branch = branch.add(

@@ -11,7 +11,9 @@ from typing import Any
 import polars as pl
 
 from mlops_platform.manifest import Manifest
+from mlops_platform.provenance.evidence import opened
 from mlops_platform.provenance.source_rows import SourceRows, by_file
+from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.delta_files import Bounds, TableFiles, literal, within
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.source_code import resolve
@@ -73,6 +75,13 @@ class Chosen:
     features: Manifest
     raw: Manifest | None
     row: dict[str, Any] | None
+
+
+def raw_of(store: ArtifactStore, features: Manifest, table: FeatureTable) -> tuple[Manifest | None, list[str]]:
+    """The raw table as a feature table read it, or, in words, that it is not recorded any more."""
+    return opened(
+        store, "raw", features.recipe.inputs[table.source], f"the raw rows behind the row of {table.name}, in"
+    )
 
 
 def visible(home: Home, table: FeatureTable, names: Sequence[str], keys: dict[str, Any], at: datetime,

@@ -9,14 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest
-from mlops_platform.provenance.feature_rows import PRESENT, Chosen, FeatureRow, walked
+from mlops_platform.provenance.evidence import standing
+from mlops_platform.provenance.feature_rows import PRESENT, Chosen, FeatureRow, raw_of, walked
 from mlops_platform.resources.artifacts import MANIFEST, ArtifactStore
 from mlops_platform.resources.delta_files import Bounds, TableFiles
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.prediction_log.personal import KEY, Personal, key_file, personal_columns
-from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import FeatureTable, Model, Project
 
 _EVENT, _KNOWN = "event_timestamp", "known_timestamp"
@@ -89,7 +88,7 @@ class _Search:
             files = TableFiles.at(self.home.root / features.delta.path, features.delta.version)
             found = self._rows(files, table, names, times)
             if found.height:
-                raw, gone = _raw(store, features, table)
+                raw, gone = raw_of(store, features, table)
                 row = found.row(-1, named=True)
                 keys = {key: row[key] for key in table.keys}
                 return Chosen(table=table, names=names, keys=keys, features=features, raw=raw, row=row), gone
@@ -120,9 +119,9 @@ class _Search:
 
 def _versions(home: Home, project: Project, store: ArtifactStore, table: FeatureTable) -> Iterator[Manifest]:
     """The recorded versions of a feature table: the one it stands for now, then all others, newest first."""
-    now = Refs(home).find(f"{project.name}/features/{table.name}")
+    now = standing(home, f"{project.name}/features/{table.name}")
     if now is not None:
-        yield now.manifest
+        yield now
     where = home.relative(home.feature_table(project.name, table.name))
     others = []
     for path in (store.root / "features").glob(f"*/{MANIFEST}"):
@@ -131,15 +130,8 @@ def _versions(home: Home, project: Project, store: ArtifactStore, table: Feature
             manifest = Manifest.from_json(data, source=str(path))
             others.append(manifest)
     for manifest in sorted(others, key=lambda each: -each.delta.version):
-        if manifest.delta.path == where and (now is None or manifest.digest != now.manifest.digest):
+        if manifest.delta.path == where and (now is None or manifest.digest != now.digest):
             yield manifest
-
-
-def _raw(store: ArtifactStore, features: Manifest, table: FeatureTable) -> tuple[Manifest | None, list[str]]:
-    try:
-        return store.open("raw", features.recipe.inputs[table.source]).manifest, []
-    except MissingArtifactError as error:
-        return None, [f"the raw rows behind the row of {table.name}: {error.found}"]
 
 
 def _as_answered(home: Home, chosen: Chosen, row: FeatureRow, told: Told) -> FeatureRow:

@@ -70,17 +70,14 @@ def _row(found: pl.DataFrame) -> dict[str, Any] | None:
     return None if found.is_empty() else found.drop(PARTITION).row(0, named=True)
 
 
-def batch_of(store: ArtifactStore, row: dict[str, Any]) -> Artifact:
-    """The predictions of the batch in which an answer was given.
+def batch_of(store: ArtifactStore, row: dict[str, Any]) -> Artifact | None:
+    """The predictions of the batch in which an answer was given; None where the store no longer has them.
 
     The artifact is written when its answers have been logged, so those of about that time are looked at first.
 
     Args:
         store: Where artifacts are.
         row: Of the prediction log.
-
-    Raises:
-        MissingArtifactError: There is no such artifact any more.
     """
     root, batch = store.root / "predictions", row["batch"]
     known = _folders.get((root, batch))
@@ -94,8 +91,7 @@ def batch_of(store: ArtifactStore, row: dict[str, Any]) -> Artifact:
         if batch.encode() in data and Manifest.from_json(data, source=str(path)).content["batch"] == batch:
             _folders[root, batch] = folder.name
             return store.open("predictions", f"sha256:{folder.name}")
-    raise MissingArtifactError(required=f"the predictions of batch {batch}", found="no such artifact",
-                               remedy="materialize the predictions: they are made again with equal bytes")  # fmt: skip
+    return None
 
 
 def example_of(batch: Artifact, prediction_id: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from mlops_platform.provenance.walk import ONLINE, Why
 from mlops_platform.provenance.words import age, number, plural, ranges, score, when
 
 _MOST_RANGES, _MOST_DIGITS = 12, 12
+_PARTS = ("train", "validation", "holdout")
+_REMOVED = "removed since"
 
 
 def page(found: Why) -> str:
@@ -82,9 +84,6 @@ def _step(anchor: str, title: str, *lines: str, end: bool = False) -> Markup:
 
 def _told_lane(found: Why) -> list[Markup]:
     sources = [row.source for row in found.features if row.source is not None]
-    files = {
-        file["digest"] for source in (*sources, *([found.example] if found.example else [])) for file in source.files
-    }
     every = [*sources, *([found.example] if found.example else [])]
     counted = len({(file["digest"], place) for source in every for file in source.files for place in file["rows"]})
     files = {file["digest"] for source in every for file in source.files}
@@ -95,7 +94,7 @@ def _told_lane(found: Why) -> list[Markup]:
     absent = sum(row.status == MISSING for row in found.features)
     views = (f"{plural(len(found.features), 'view')} read", *([f"{absent} without a row"] if absent else []), said)
     question = (
-        "asked by a caller" if found.mode == ONLINE else f"from {found.example.table if found.example else 'files'}"
+        "asked by a caller" if found.mode == ONLINE else f"from {found.example.table}" if found.example else _REMOVED
     )
     return [
         _step("features", plural(len(files), "source file"), "as they landed, by digest"),
@@ -107,14 +106,9 @@ def _told_lane(found: Why) -> list[Markup]:
 
 
 def _model_lane(found: Why) -> list[Markup]:
-    parts = found.dataset.content["parts"]
-    rows = sum(parts[name]["rows"] for name in ("train", "validation", "holdout"))
-    steps = [
-        _step("version", f"dataset {short(found.dataset.digest)}", plural(rows, "row"),
-              f"labels until {when(found.dataset.content['trained_until'])}"),
-        _step("version", f"checkpoint {short(found.checkpoint.digest)}",
-              f"trained {when(found.checkpoint.produced.at)}"),
-    ]  # fmt: skip
+    trained = f"trained {when(found.checkpoint.produced.at)}" if found.checkpoint is not None else _REMOVED
+    steps = [_dataset_step(found.dataset),
+             _step("version", f"checkpoint {short(found.prediction['checkpoint'])}", trained)]  # fmt: skip
     if found.verdict is not None:
         conditions = found.verdict.content["conditions"]
         passed = sum(bool(each["passed"]) for each in conditions)
@@ -123,6 +117,14 @@ def _model_lane(found: Why) -> list[Markup]:
     told = (f"{last.action} {when(last.at)}", f"by {last.actor}") if last else ("no decision is recorded",)
     steps.append(_step("version", f"version {found.prediction['version']}", *told))
     return [*steps, _step("question", score(found.prediction["score"]), "the answer", end=True)]
+
+
+def _dataset_step(dataset: Manifest | None) -> Markup:
+    if dataset is None:
+        return _step("version", "dataset", _REMOVED)
+    rows = sum(dataset.content["parts"][name]["rows"] for name in _PARTS)
+    until = f"labels until {when(dataset.content['trained_until'])}"
+    return _step("version", f"dataset {short(dataset.digest)}", plural(rows, "row"), until)
 
 
 def _question(found: Why) -> Markup:
@@ -180,7 +182,8 @@ def _files(source: SourceRows) -> Markup:
 def _version(found: Why) -> Markup:
     return tag(
         "section", tag("h2", "The version that answered", id="version"),
-        tag("div", _moves(found), _gate(found), _learned(found), class_="grid"), _recipe(found.checkpoint),
+        tag("div", _moves(found), _gate(found), _learned(found), class_="grid"),
+        _recipe(found.checkpoint) if found.checkpoint is not None else None,
     )  # fmt: skip
 
 
@@ -210,8 +213,10 @@ def _gate(found: Why) -> Markup:
 
 
 def _learned(found: Why) -> Markup:
+    if found.dataset is None:
+        return tag("div", tag("h3", "Dataset"), tag("p", f"{_REMOVED.capitalize()}."), class_="card")
     parts = found.dataset.content["parts"]
-    rows: list[Any] = [(name, f"{parts[name]['rows']:,}") for name in ("train", "validation", "holdout")]
+    rows: list[Any] = [(name, f"{parts[name]['rows']:,}") for name in _PARTS]
     starts = [tag("p", f"warm start from checkpoint {short(start.digest)}") for start in found.starts]
     tuned = tag("p", f"values from tuning {short(found.tuning.digest)}") if found.tuning is not None else None
     inputs = tag("ul", *(tag("li", f"{role} ", tag("span", short(digest), class_="id soft"))

@@ -69,8 +69,8 @@ class Explanation(BaseModel):
     inputs: dict[str, Any] = Field(description="What was asked.")
     features_read: dict[str, Any] = Field(description="Every value that the model was given.")
     moves: list[dict[str, Any]] = Field(description="Decisions about the version, oldest first.")
-    checkpoint: dict[str, Any]
-    dataset: dict[str, Any]
+    checkpoint: dict[str, Any] | None = Field(description="Null where it was removed; `missing` says so.")
+    dataset: dict[str, Any] | None = Field(description="Null where it was removed; `missing` says so.")
     evaluation: dict[str, Any] | None
     verdict: dict[str, Any] | None
     tuning: dict[str, Any] | None
@@ -80,12 +80,12 @@ class Explanation(BaseModel):
     runs: list[dict[str, Any]] = Field(description="Makings of artifacts, with links to Dagster and MLflow.")
     links: dict[str, str]
     missing: list[str] = Field(description="What is not recorded, in words.")
-    digests: dict[str, str]
+    digests: dict[str, str | None]
 
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"model": Untold, "description": "No such answer."},
-    410: {"model": Untold, "description": "What the answer rests on was removed."},
+    410: {"model": Untold, "description": "The files of a table that the answer rests on are gone."},
     503: {"model": Untold, "description": "What the answer rests on was edited, or cannot be read."},
 }
 _PAGES: dict[int | str, dict[str, Any]] = {

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, time, timedelta
 from typing import Any
 
-from mlops_platform.manifest import Manifest
-from mlops_platform.provenance.evidence import evidence
+from mlops_platform.manifest import Manifest, short
+from mlops_platform.provenance.evidence import evidence, opened
 from mlops_platform.provenance.example_rows import example_rows
-from mlops_platform.provenance.feature_rows import Chosen, FeatureRow, visible, walked
+from mlops_platform.provenance.feature_rows import Chosen, FeatureRow, raw_of, visible, walked
 from mlops_platform.provenance.live_rows import Told, live_rows
 from mlops_platform.provenance.logged import batch_of, example_of, logged
 from mlops_platform.provenance.runs import Run, runs, version_link
@@ -36,8 +36,8 @@ class Why:
         features_read: The values that the model was given.
         moves: Decisions of the promotion history that are about its model version.
         checkpoint, dataset, evaluation, verdict, tuning, starts: See ``Evidence``.
-        example: The raw rows that the question came from; None where a caller asked.
-        features: One row a feature table.
+        example: The raw rows that the question came from; None where a caller asked, or it is not recorded any more.
+        features: One row a feature table of which the version that was read is recorded.
         runs: That made what the answer rests on.
         links: To the UIs: ``version`` in MLflow's registry, ``dagster`` of the run that answered, if one did.
         missing: What is not recorded, in words.
@@ -49,8 +49,8 @@ class Why:
     inputs: dict[str, Any]
     features_read: dict[str, Any]
     moves: list[Move]
-    checkpoint: Manifest
-    dataset: Manifest
+    checkpoint: Manifest | None
+    dataset: Manifest | None
     evaluation: Manifest | None
     verdict: Manifest | None
     tuning: Manifest | None
@@ -83,7 +83,8 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
         prediction_id: As the answer or the prediction log has it.
 
     Raises:
-        MissingArtifactError: No model of the project has such a prediction, or what it rests on is gone.
+        UnknownPredictionError: No model of the project has such a prediction.
+        MissingArtifactError: The files of a table that it rests on are gone, or its batch does not have it.
         CorruptArtifactError: Something that it rests on was edited.
     """
     model, row = logged(home, project, prediction_id)
@@ -105,27 +106,23 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
 
 
 def _batch(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _Question:
-    store, asked = ArtifactStore(home), model.examples
+    store, asked, keys = ArtifactStore(home), model.examples, project.entity_keys(model)
     batch = batch_of(store, row)
+    if batch is None:
+        lost = (
+            f"the question, the feature rows and the values that the model was given: batch {short(row['batch'])} is "
+        )
+        return _Question(inputs={}, features_read={}, example=None, features=[], made=[], missing=[
+            lost + "not in the artifact store any more; materialize the predictions: they are made again, equal"
+        ])  # fmt: skip
     example = example_of(batch, row["prediction_id"])
-    inputs, keys = batch.manifest.recipe.inputs, project.entity_keys(model)
-    upcoming = store.open("raw", inputs[f"raw:{asked.upcoming_source}"]).manifest
-    source = example_rows(
-        home, project.raw_table(asked.upcoming_source), upcoming, resolve(asked.upcoming), asked.id,
-        example[asked.id], example["event_timestamp"], ahead=_ahead(model), keys={key: example[key] for key in keys},
-    )  # fmt: skip
-    chosen = []
-    for name, columns in project.feature_columns(model).items():
-        table, names = project.feature_table(name), [column.name for column in columns]
-        features = store.open("features", inputs[f"features:{name}"]).manifest
-        raw = store.open("raw", features.recipe.inputs[table.source]).manifest
-        own = {key: example[key] for key in table.keys}
-        seen = visible(home, table, names, own, example["event_timestamp"], features)
-        chosen.append(Chosen(table=table, names=names, keys=own, features=features, raw=raw, row=seen))
+    source, unseen = _example(home, project, model, batch.manifest, example)
+    chosen, lost_rows = _chosen(home, project, model, batch.manifest, example)
     personal = personal_columns(project, model)
     hidden = personal.hashed | personal.left_out
     given = [*dict.fromkeys([asked.id, *keys, "event_timestamp", *(column.name for column in model.context)])]
-    missing = ["why the upstream delivered what it delivered: the walk ends at the landed file and its row numbers"]
+    missing = ["why the upstream delivered what it delivered: the walk ends at the landed file and its row numbers",
+               *unseen, *lost_rows]  # fmt: skip
     return _Question(
         inputs=_kept(hidden, {name: example[name] for name in given if name in example}),
         features_read=_kept(hidden, _features_read(project, model, example)), example=source,
@@ -135,6 +132,39 @@ def _batch(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _
         ],
         made=[batch.manifest], missing=[*missing, *_sequence(model)],
     )  # fmt: skip
+
+
+def _example(home: Home, project: Project, model: Model, batch: Manifest, example: dict[str, Any]
+             ) -> tuple[SourceRows | None, list[str]]:  # fmt: skip
+    """The raw rows that the example was made from, or, in words, that they are not recorded any more."""
+    asked, name = model.examples, model.examples.upcoming_source
+    upcoming, lost = opened(ArtifactStore(home), "raw", batch.recipe.inputs[f"raw:{name}"],
+                            "the raw rows that the question came from, in")  # fmt: skip
+    if upcoming is None:
+        return None, lost
+    keys = {key: example[key] for key in project.entity_keys(model)}
+    return example_rows(
+        home, project.raw_table(name), upcoming, resolve(asked.upcoming), asked.id, example[asked.id],
+        example["event_timestamp"], ahead=_ahead(model), keys=keys,
+    ), []  # fmt: skip
+
+
+def _chosen(home: Home, project: Project, model: Model, batch: Manifest, example: dict[str, Any]
+            ) -> tuple[list[Chosen], list[str]]:  # fmt: skip
+    """The feature rows that the example saw, and, in words, of which tables that is not recorded any more."""
+    store, chosen, missing = ArtifactStore(home), [], []
+    for name, columns in project.feature_columns(model).items():
+        table, names = project.feature_table(name), [column.name for column in columns]
+        features, lost = opened(store, "features", batch.recipe.inputs[f"features:{name}"], f"the row of {name}, in")
+        missing += lost
+        if features is None:
+            continue
+        raw, gone = raw_of(store, features, table)
+        missing += gone
+        own = {key: example[key] for key in table.keys}
+        seen = visible(home, table, names, own, example["event_timestamp"], features)
+        chosen.append(Chosen(table=table, names=names, keys=own, features=features, raw=raw, row=seen))
+    return chosen, missing
 
 
 def _live(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _Question:
@@ -172,7 +202,9 @@ def _sequence(model: Model) -> list[str]:
             "left, and these are not listed"]  # fmt: skip
 
 
-def _revision(checkpoint: Manifest) -> list[str]:
+def _revision(checkpoint: Manifest | None) -> list[str]:
+    if checkpoint is None:
+        return []
     if checkpoint.produced.git_revision is None:
         return ["the git revision: the code did not run from a repository (its digest is recorded)"]
     if checkpoint.produced.git_revision.endswith("-dirty"):
@@ -182,9 +214,8 @@ def _revision(checkpoint: Manifest) -> list[str]:
 
 def as_json(found: Why) -> dict[str, Any]:
     """The walk as JSON values; times are ISO 8601 in UTC, what JSON has no number for is text."""
-    return _plain(
-        {**asdict(found), "digests": {"checkpoint": found.checkpoint.digest, "dataset": found.dataset.digest}}
-    )
+    manifests = {"checkpoint": found.checkpoint, "dataset": found.dataset}
+    return _plain({**asdict(found), "digests": {name: m.digest if m else None for name, m in manifests.items()}})
 
 
 def _plain(value: Any) -> Any:

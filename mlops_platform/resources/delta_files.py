@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from mlops_platform.errors import MissingArtifactError
 from mlops_platform.resources.delta import PARTITION, POLARS_TYPES
 
 # Delta's statistics of times are cut to milliseconds.
@@ -41,12 +42,18 @@ class TableFiles:
 
     @classmethod
     def at(cls, path: Path, version: int | None = None) -> "TableFiles":
-        """The table at a version, the newest without one; the table must exist.
+        """The table at a version, the newest without one.
 
         Args:
             path: Its folder.
             version: Delta version.
+
+        Raises:
+            MissingArtifactError: The table is not there.
         """
+        if not (path / "_delta_log").is_dir():
+            raise MissingArtifactError(required=f"the table {path}", found="no such folder with a Delta log",
+                                       remedy="restore it from a backup, or materialize its station")  # fmt: skip
         if version is None:
             version = _newest(path)
         return _opened(str(path), version, _commit(path, version))

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -83,13 +84,15 @@ def test_an_unknown_id_is_a_404_that_says_what_to_do(client: Client, asked: str,
         assert "mlops status" in Untold.model_validate(response.json()).remedy
 
 
-def test_what_is_gone_is_410_and_what_was_edited_503_without_folders(live: Home, client: Client) -> None:
+def test_a_table_that_is_gone_is_410_and_what_was_edited_503_without_folders(live: Home, client: Client) -> None:
     asked = answer(live, 1, feature_row(live))
-    digest = why(live, PROJECT, asked).dataset.digest.removeprefix("sha256:")
-    manifest = live.artifacts / "dataset" / digest / "manifest.json"
+    dataset = why(live, PROJECT, asked).dataset
+    assert dataset is not None
+    manifest = live.artifacts / "dataset" / dataset.digest.removeprefix("sha256:") / "manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b'"rows":', b'"rowz":', 1))
     edited = client.get(f"/v1/predictions/{asked}/why")
     manifest.unlink()
+    shutil.rmtree(live.root / "tables" / "pumps" / "raw" / "readings")
     gone, shown = client.get(f"/v1/predictions/{asked}/why"), client.get(f"/v1/predictions/{asked}")
     assert (edited.status_code, gone.status_code, shown.status_code) == (503, 410, 410)
     assert str(live.path) not in edited.text + gone.text + shown.text
