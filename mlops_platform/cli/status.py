@@ -14,7 +14,7 @@ from mlops_platform.cli.devices import plain_devices, show_devices
 from mlops_platform.cli.outline import BY_THEMSELVES
 from mlops_platform.cli.rollouts import open_rollouts, rollout_line
 from mlops_platform.cli.standing import FRESH, NEVER, STALE, Standing, standings
-from mlops_platform.cli.waiting import show_waiting, waiting_answers
+from mlops_platform.cli.waiting import show_undeclared, show_waiting, undeclared_journals, waiting_answers
 from mlops_platform.cli.words import station_name, when
 from mlops_platform.manifest import short
 from mlops_platform.resources.devices import device_states
@@ -36,12 +36,12 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
     awaiting = {name: waiting.version for name, history in histories.items() if (waiting := history.awaiting())}
     open_now = open_rollouts(project, home)
     last, asked, devices = last_runs(home, runs), decisions(project, home), device_states(home.leases)
-    unshipped = waiting_answers(project, home)
+    unshipped, undeclared = waiting_answers(project, home), undeclared_journals(project, home)
     if as_json:
         now = {name: {"version": m.champion, "checkpoint": m.checkpoint, "decided": m.at} if m else None
                for name, m in live.items()}  # fmt: skip
         emit({"home": str(home.path), "environment": home.environment, "live": now, "awaiting_approval": awaiting,
-              "rollouts": open_now, "unshipped": unshipped, "retrain": asked,
+              "rollouts": open_now, "unshipped": unshipped, "undeclared_journals": undeclared, "retrain": asked,
               "stations": [_plain(each) for each in found], "runs": last,
               "devices": plain_devices(devices)})  # fmt: skip
         return
@@ -57,6 +57,7 @@ def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> No
         if name in open_now:
             shown.print(f"[cyan]rolls out[/] {name}: {escape(rollout_line(open_now[name]))}", soft_wrap=True)
     show_waiting(shown, unshipped)
+    show_undeclared(shown, undeclared)
     for name, decision in asked.items():
         shown.print(f"train {name}: {decision['reason']}", markup=False, soft_wrap=True)
     shown.print()

@@ -28,6 +28,21 @@ def waiting_answers(project: Project, home: Home) -> dict[str, dict[str, Any]]:
     return found
 
 
+def undeclared_journals(project: Project, home: Home) -> list[str]:
+    """Folders, in the home, of journals whose model is not declared any more: nobody ships them."""
+    declared = {home.journals(project.name, model.name) for model in project.models}
+    here = home.journals(project.name, "*")
+    found = {path.parent for path in home.root.glob(f"{here.relative_to(home.root)}/*.journal")}
+    return sorted(home.relative(folder) for folder in found - declared)
+
+
+def show_undeclared(shown: Console, folders: list[str]) -> None:
+    """Prints the journals of models that are gone."""
+    for folder in folders:
+        shown.print(f"[yellow]waits[/] {folder}: live answers of a model that is not declared any more; declare it "
+                    "again to ship them, or remove the folder", soft_wrap=True)  # fmt: skip
+
+
 def show_waiting(shown: Console, found: Mapping[str, Mapping[str, Any]]) -> None:
     """Prints those that wait for long, and what was damaged."""
     for name, told in found.items():

@@ -24,7 +24,7 @@ class UnloggedError(PlatformError):
 
 
 class Journal:
-    """Appends records to segments of a folder; threads may append at once.
+    """Appends records to segments of a folder; threads of the process that began it may append at once.
 
     With ``durability="synced"`` an append returns when its record is on the disk; appends that wait at the same time
     share one sync. With ``flushed`` it returns when the operating system has the record, and a thread syncs at least
@@ -47,7 +47,7 @@ class Journal:
             largest: Bytes of a segment.
             longest: Seconds for which a segment is written.
         """
-        self.folder, self.name = folder, uuid.uuid4().hex
+        self.folder, self.name, self._process = folder, uuid.uuid4().hex, os.getpid()
         self._synced = serving.durability == "synced"
         self._every = duration(serving.sync_every).total_seconds()
         self._largest, self._longest = largest, longest
@@ -89,6 +89,9 @@ class Journal:
         """The segment to write to; the caller holds the lock."""
         if self._closing.is_set():
             raise OSError("the journal is closed")
+        if self._process != os.getpid():
+            # Its lock, its place in the file and its thread stayed with the process that began it.
+            raise OSError("the journal was begun by the process that this one was forked from")
         segment = self._segment
         if segment is not None and (segment.broken or segment.written >= self._largest or self._old(segment)):
             self._seal()

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from mlops_platform.cli import waiting
-from mlops_platform.cli.waiting import show_waiting, waiting_answers
+from mlops_platform.cli.waiting import show_undeclared, show_waiting, undeclared_journals, waiting_answers
 from mlops_platform.provenance.logged import logged
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.home import Home
@@ -103,3 +103,14 @@ def test_status_tells_answers_that_wait_for_long(home: Home, monkeypatch: pytest
     show_waiting(shown, {"pump_repair": {**found["pump_repair"], "damaged": ["x.journal"]}})
     told = shown.export_text()
     assert "2 live answers since" in told and "mlops serve pump_repair ships them" in told and "x.journal" in told
+
+
+def test_status_tells_journals_of_a_model_that_is_not_declared_any_more(home: Home) -> None:
+    assert undeclared_journals(PROJECT, home) == []
+    one_request(home)
+    assert undeclared_journals(PROJECT, home) == []
+    home.journals("pumps", "pump_repair").parent.rename(home.journals("pumps", "gone").parent)
+    folders, shown = undeclared_journals(PROJECT, home), Console(record=True, width=200)
+    show_undeclared(shown, folders)
+    assert folders == [home.relative(home.journals("pumps", "gone"))]
+    assert f"{folders[0]}: live answers of a model that is not declared any more" in shown.export_text()

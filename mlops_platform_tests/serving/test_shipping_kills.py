@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -181,6 +183,43 @@ def test_a_changed_byte_is_never_read_as_an_answer(place: int, change: int) -> N
     before = [each for each in ENDS if each <= place]
     assert [bytes(p) for p in found.payloads] == [bytes(p) for p in whole_records(DATA).payloads[: len(before)]]
     assert found.rest > 0
+
+
+def test_a_length_that_was_changed_is_no_torn_record_and_what_follows_is_kept() -> None:
+    changed = bytearray(DATA)
+    changed[ENDS[1] + 2] ^= 0xFF
+    found = whole_records(bytes(changed))
+    assert (len(found.payloads), found.torn) == (2, False)
+    last = bytearray(DATA)
+    last[ENDS[3] + 2] ^= 0xFF
+    assert whole_records(bytes(last)).torn, "nothing whole follows: as if it had not been written to its end"
+
+
+def test_a_forked_process_logs_nothing_to_the_journal_of_its_parent(home: Home) -> None:
+    log = log_of(home)
+    sent = asked(log, 2)
+    child = os.fork()
+    if child == 0:
+        try:
+            asked(log, 2)
+            os._exit(0)
+        except UnloggedError:
+            os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    sent += asked(log, 2)
+    log.close()
+    require_each_once(home, sent)
+    assert len(logged(home)) == len(sent)
+
+
+def test_answers_that_another_declaration_gave_wait_and_are_told(home: Home) -> None:
+    log = log_of(home)
+    wide = replace(answer(np.arange(1)), scores=np.ones((1, 3), dtype=np.float32))
+    log.log(question(1), [wide])
+    log.close()
+    with pytest.raises(PlatformError, match="declaration changed while answers waited"):
+        ship(home, PROJECT, MODEL)
+    assert len(segments(home.journals("pumps", "pump_repair"))) == 1
 
 
 def test_a_torn_last_record_is_cut_off_and_told_and_a_damaged_segment_is_kept(home: Home) -> None:

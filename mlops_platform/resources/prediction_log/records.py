@@ -20,6 +20,8 @@ import polars as pl
 
 _FRAME = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
+_FIRST = b'[{"version": '
+"""How a header begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +67,8 @@ class Records:
     Attributes:
         payloads: Each without its frame.
         rest: How many bytes follow the last one.
-        torn: Whether these are a record that was not written to its end: shorter than it says, or zeros. If not,
-            bytes were changed.
+        torn: Whether these are a record that was not written to its end: shorter than it says, with no whole record
+            after it, or zeros. If not, bytes were changed.
     """
 
     payloads: list[memoryview]
@@ -83,11 +85,24 @@ def whole_records(data: bytes) -> Records:
         start = place + _FRAME.size
         payload = view[start : start + length]
         if length == 0 or len(payload) < length or zlib.crc32(payload) != checksum:
-            torn = len(payload) < length or not any(view[place:])
+            torn = (len(payload) < length and not _another(data, start)) or not any(view[place:])
             return Records(payloads, len(view) - place, torn)
         payloads.append(payload)
         place = start + length
     return Records(payloads, len(view) - place, True)
+
+
+def _another(data: bytes, start: int) -> bool:
+    """Whether a whole record begins after the first bytes of another, so that this one's length was changed."""
+    view, place = memoryview(data), data.find(_FIRST, start + _LENGTH.size + 1)
+    while place >= 0:
+        begins = place - _LENGTH.size
+        length, checksum = _FRAME.unpack_from(view, begins - _FRAME.size)
+        payload = view[begins : begins + length]
+        if length == len(payload) and zlib.crc32(payload) == checksum:
+            return True
+        place = data.find(_FIRST, place + 1)
+    return False
 
 
 def counted(payload: memoryview) -> tuple[int, datetime]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
+from mlops_platform.errors import PlatformError
 from mlops_platform.resources.artifacts import sync
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.home import Home
@@ -63,7 +64,7 @@ def ship(home: Home, project: Project, model: Model) -> Shipped:
         What was done.
 
     Raises:
-        PlatformError: The log's columns are not those of the declaration.
+        PlatformError: The log's columns, or those of the answers that wait, are not those of the declaration.
     """
     folder = home.journals(project.name, model.name)
     if not folder.is_dir():
@@ -124,7 +125,14 @@ def _remove_shipped(log: DeltaDoor, found: Sequence[Segment]) -> Shipped:
 def _append(log: DeltaDoor, model: Model, some: Sequence[Segment]) -> Shipped:
     """One commit with these segments; then they are removed."""
     read = [(each, whole_records(each.path.read_bytes())) for each in some]
-    rows = rows_of(model, [payload for _, records in read for payload in records.payloads])
+    try:
+        rows = rows_of(model, [payload for _, records in read for payload in records.payloads])
+    except pl.exceptions.PolarsError as error:
+        raise PlatformError(
+            required=f"answers of {model.name} with the columns that it declares", found=str(error),
+            remedy="the declaration changed while answers waited in the journals: ship them by the one by which they "
+            "were given, then change it",
+        ) from error  # fmt: skip
     if not rows.is_empty():
         log.append(rows, transactions={_application(each): each.number for each in some}, may_widen=True)
         log.sync()
