@@ -24,9 +24,8 @@ from mlops_platform.spec import Project
 _LOG = logging.getLogger(__name__)
 
 
-def opened(home: Home, project: Project, names: tuple[str, ...], settings: Settings
-           ) -> tuple[ASGIApp, Service, dict[str, object]]:  # fmt: skip
-    """The application of one worker, its models looked up once, and a row to ask the first of them.
+def opened(home: Home, project: Project, names: tuple[str, ...], settings: Settings) -> tuple[ASGIApp, Service]:
+    """The application of one worker, its models looked up once.
 
     Args:
         home, project: Where champions are.
@@ -48,7 +47,7 @@ def opened(home: Home, project: Project, names: tuple[str, ...], settings: Setti
         # When the last answer is out: what was logged can then be shipped at once.
         service.at_end.append(log.close)
     app = create_app(service, routers=(why_router(home, project),), settings=settings, metrics=metrics, tracing=tracing)
-    return app, service, example(entity_columns(project, project.model(names[0])))
+    return app, service
 
 
 def _warm(online: OnlineDoor, project: Project, name: str) -> None:

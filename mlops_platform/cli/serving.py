@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import shutil
 import socket
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,7 +108,7 @@ def run(home: Home, project: Project, names: tuple[str, ...], host: str, port: i
     address = f"http://{_named(host)}:{listener.getsockname()[1]}"
     shown = context.console()
     shown.print(f"Starting {context.plural(workers, 'worker')} for {', '.join(names)} ...", style="dim")
-    started = Start(shown, address, names, workers, bool(settings.tokens))
+    started = Start(shown, address, names, workers, settings)
 
     def tell(event: str, told: dict[str, Any]) -> None:
         if event == "died":
@@ -128,17 +130,25 @@ def run(home: Home, project: Project, names: tuple[str, ...], host: str, port: i
 def be_worker(home: Home, project: Project, names: tuple[str, ...], listener: socket.socket, settings: "Settings",
               say: "Tell") -> None:  # fmt: skip
     """What one worker does: opens the models, then answers until it is asked to stop."""
+    from mlops_platform.cli.row_to_ask import row_to_ask
     from mlops_platform.cli.served import opened
     from mlops_platform.serving.http.logs import log_lines
     from mlops_platform.serving.http.worker import run_worker
 
     log_lines()
-    app, service, row = opened(home, project, names, settings)
+    app, service = opened(home, project, names, settings)
+    rows: list[dict[str, Any] | None] = []
+    # Beside the first requests: to find a row reads a table, and readiness is not to wait for it.
+    looking = threading.Thread(
+        target=lambda: rows.append(row_to_ask(home, project, names[0], service.models[names[0]])), daemon=True
+    )
 
     def beat() -> None:
         models = {name: {**live.standing(), "ready": live.ready} for name, live in service.models.items()}
         say({"models": {name: {key: told.get(key) for key in ("version", "checkpoint", "ready", "reason")}
-                        for name, told in models.items()}, "example": row})  # fmt: skip
+                        for name, told in models.items()}, "example": rows[0] if rows else None})  # fmt: skip
+        if looking.ident is None:
+            looking.start()
 
     run_worker(app, service, listener, settings, beat)
 
@@ -166,11 +176,12 @@ def bound(host: str, port: int) -> socket.socket:
 class Start:
     """What the parent prints: how it begins, what goes live, which worker died."""
 
-    def __init__(self, shown: Console, address: str, names: tuple[str, ...], workers: int, token: bool) -> None:
+    def __init__(self, shown: Console, address: str, names: tuple[str, ...], workers: int,
+                 settings: "Settings") -> None:  # fmt: skip
         self._shown, self._address, self._names = shown, address, names
-        self._workers, self._token = workers, token
+        self._workers, self._settings = workers, settings
         self._live: dict[str, str] = {}
-        self._begun = False
+        self._begun = self._asked = False
 
     def tell(self, event: str, told: dict[str, Any]) -> None:
         """Prints what is new in an event."""
@@ -186,6 +197,9 @@ class Start:
             self._begin(told)
         elif event == "beat" and self._begun:
             self._changes(told["models"])
+            if not self._asked and told["example"] is not None and told["models"][self._names[0]]["ready"]:
+                self._asked = True
+                self._ask(told["example"])
 
     def _begin(self, told: dict[str, Any]) -> None:
         show, address = self._shown.print, self._address
@@ -194,12 +208,23 @@ class Start:
             self._live[name] = _standing(told["models"][name])
             show(f"  [bold]{name}[/]  {escape(self._live[name])}", soft_wrap=True)
         show(f"  docs {address}/docs   ready {address}/readyz   metrics {address}/metrics", soft_wrap=True)
-        token = ' -H "Authorization: Bearer $MLOPS_SERVE_TOKEN"' if self._token else ""
-        body = json.dumps({"entities": [told["example"]]})
-        show("Ask it (null is for what you do not know):", style="dim")
-        call = f"curl {address}/v1/models/{self._names[0]}/predict{token}"
-        show(f"  {call} -H 'Content-Type: application/json' -d '{body}'", markup=False, soft_wrap=True)
         show("Ctrl-C ends it when requests at work are answered; a second one at once.", style="dim")
+
+    def _ask(self, row: dict[str, Any]) -> None:
+        """Shows a question that can be sent as it stands."""
+        settings, headers = self._settings, ["-H 'Content-Type: application/json'"]
+        if settings.tokens:
+            # Where there are several, the first.
+            headers.append('-H "Authorization: Bearer ${MLOPS_SERVE_TOKEN%%,*}"')
+        named = self._address.removeprefix("http://").rpartition(":")[0]
+        if settings.hosts and named not in settings.hosts:
+            headers.append(f"-H {shlex.quote(f'Host: {settings.hosts[0]}')}")
+        body = shlex.quote(json.dumps({"rows": [row]}, ensure_ascii=False))
+        call = (
+            f"curl {shlex.quote(f'{self._address}/v1/models/{self._names[0]}/predict')} {' '.join(headers)} -d {body}"
+        )
+        self._shown.print("Ask it of the next row that came:", style="dim")
+        self._shown.print(f"  {call}", markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def _changes(self, models: dict[str, dict[str, Any]]) -> None:
         for name, told in models.items():

@@ -135,6 +135,20 @@ def test_two_workers_answer_in_every_form_and_each_answer_is_logged_once(pumps_c
     assert sorted(log["prediction_id"]) == sorted(ids)
 
 
+@pytest.mark.parametrize("token", ["", "a-token-long-enough,another-token-as-long"])
+def test_what_it_prints_to_ask_it_works_as_it_stands(pumps_copy: Home, token: str) -> None:
+    access = ("--allowed-host", "pumps.example.com") if token else ()
+    with command(pumps_copy.path, "--workers", "1", "--quiet", *access, MLOPS_SERVE_TOKEN=token) as serve:
+        serve.until(lambda: "  curl " in serve.out)
+        call = re.search(r"^  (curl .*)$", serve.out, re.MULTILINE)
+        assert call is not None
+        variables = {**os.environ, "MLOPS_SERVE_TOKEN": token}
+        done = subprocess.run(["sh", "-c", f"{call[1]} -sS"], capture_output=True, env=variables, timeout=30)
+    (prediction,) = json.loads(done.stdout)["predictions"]
+    assert prediction["id"] in {f"P{pump}-20240510" for pump in range(10)} and 0 < prediction["score"] < 1
+    assert "stale" not in prediction.get("marks", {}).values()
+
+
 def test_a_killed_worker_is_told_and_replaced_while_the_other_answers(pumps_copy: Home) -> None:
     with command(pumps_copy.path, "--workers", "2", "--quiet") as serve:
         client = serve.client()
