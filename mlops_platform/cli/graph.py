@@ -4,12 +4,12 @@ from rich.text import Text
 
 from mlops_platform.cli.context import console, emit
 from mlops_platform.cli.execution import Graph
-from mlops_platform.cli.standing import FRESH, NEVER, STALE, Standing, standings
+from mlops_platform.cli.standing import FRESH, IDLE, NEVER, STALE, Standing, standings
 from mlops_platform.cli.words import station_name
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Project
 
-_MARKS = {FRESH: ("●", "green"), STALE: ("◐", "yellow"), NEVER: ("○", "dim")}
+_MARKS = {FRESH: ("●", "green"), STALE: ("◐", "yellow"), NEVER: ("○", "dim"), IDLE: ("·", "dim")}
 
 
 def show_graph(project: Project, home: Home, *, as_json: bool) -> None:

@@ -33,6 +33,7 @@ class Step:
         changed: What differs from the recipe before.
         stands: Whether the artifact that would be taken is the one that the station stands for already.
         digest: Of the artifact that would be taken.
+        skips: Why, as things stand now, it has nothing to make; None where it has.
     """
 
     station: str
@@ -41,6 +42,7 @@ class Step:
     changed: tuple[Difference, ...] = ()
     stands: bool = False
     digest: str | None = None
+    skips: str | None = None
 
 
 def plan(graph: Graph, home: Home, keys: Sequence["dg.AssetKey"]) -> list[Step]:
@@ -78,7 +80,8 @@ def _step(graph: Graph, refs: Refs, key: "dg.AssetKey", moving: list[str], stati
         never = refs.find(station) is None
         return Step(station=station, state=RUNS if never else MAY_RUN, why=(*_never(never), *upstream))
     if isinstance(looked, Skips):
-        return Step(station=station, state=MAY_RUN if moving else SKIPPED, why=(looked.why, *upstream))
+        return Step(station=station, state=MAY_RUN if moving else SKIPPED, why=(looked.why, *upstream),
+                    skips=looked.why)  # fmt: skip
     if looked is None:
         return Step(station=station, state=RUNS, why=("it is no station: Dagster runs it whenever it is asked",))
     return _judged(refs, station, looked, upstream)

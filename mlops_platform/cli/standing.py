@@ -9,12 +9,12 @@ from mlops_platform.cli.outline import outline
 from mlops_platform.cli.planning import MOVED, SKIPPED, TAKEN, Step, plan
 from mlops_platform.manifest import Manifest
 from mlops_platform.resources.differences import Difference
-from mlops_platform.resources.history import PromotionHistory
+from mlops_platform.resources.history import KEEP, Move, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import Project
 
-FRESH, STALE, NEVER = "fresh", "stale", "never made"
+FRESH, STALE, NEVER, IDLE = "fresh", "stale", "never made", "nothing to make"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,8 @@ class Standing:
 
     Attributes:
         station, room: Which.
-        state: ``fresh``, ``stale`` or ``never made``.
-        why: Reasons for being stale.
+        state: ``fresh``, ``stale``, ``never made``, or ``nothing to make``: it was never made, and nothing is missing.
+        why: Reasons for being stale, or why there is nothing to make.
         manifest: What it made last.
     """
 
@@ -49,8 +49,10 @@ def standings(project: Project, home: Home) -> list[Standing]:
         artifact, step = refs.find(planned.station), steps.get(planned.station)
         # What works by itself is in no plan of the whole graph: what it made stands until it is asked for again.
         fresh = step is None or step.stands or step.state == SKIPPED
-        state = NEVER if artifact is None else FRESH if fresh else STALE
-        why = _why(step, home) if step is not None and state == STALE else ()
+        idle = step.skips if step is not None else None
+        never = IDLE if idle is not None else NEVER
+        state = never if artifact is None else FRESH if fresh else STALE
+        why = _why(step, home) if step is not None and state == STALE else (idle,) if idle and state == IDLE else ()
         manifest = artifact.manifest if artifact else None
         found.append(Standing(station=planned.station, room=planned.room, state=state, why=why, manifest=manifest))
     return found
@@ -69,8 +71,16 @@ def _why(step: Step, home: Home) -> tuple[str, ...]:
     elif last == "champion":
         named = [change for change in inputs if change.name == "history"]
         newest = PromotionHistory(home, project, middle).newest_decision()
-        told = f"{newest.actor} decided since: {newest.action}, version {newest.champion} is live" if newest else ""
+        told = _decided(newest) if newest is not None else ""
     if not named:
         return step.why
     said = {str(change) for change in named}
     return (told, *(why for why in step.why if why not in said))
+
+
+def _decided(newest: Move) -> str:
+    """A decision that was made after the station was."""
+    what = newest.action
+    if newest.action == KEEP:
+        what = f"version {newest.version} {'awaits approval' if newest.awaits else 'is kept out'}"
+    return f"{newest.actor} decided since: {what}, version {newest.champion} is live"

@@ -13,7 +13,7 @@ from mlops_platform.cli.context import console, emit, plural
 from mlops_platform.cli.devices import plain_devices, show_devices
 from mlops_platform.cli.outline import BY_THEMSELVES
 from mlops_platform.cli.rollouts import open_rollouts, rollout_line
-from mlops_platform.cli.standing import FRESH, NEVER, STALE, Standing, standings
+from mlops_platform.cli.standing import FRESH, IDLE, NEVER, STALE, Standing, standings
 from mlops_platform.cli.waiting import show_undeclared, show_waiting, undeclared_journals, waiting_answers
 from mlops_platform.cli.words import station_name, when
 from mlops_platform.manifest import short
@@ -25,7 +25,12 @@ from mlops_platform.spec import Project
 
 _MOST_REASONS = 4
 _ON_REQUEST = "[dim]when asked for[/]"
-MARKS = {FRESH: "[green]fresh[/]", STALE: "[yellow]stale[/]", NEVER: "[dim]never made[/]"}
+MARKS = {
+    FRESH: "[green]fresh[/]",
+    STALE: "[yellow]stale[/]",
+    NEVER: "[dim]never made[/]",
+    IDLE: "[dim]nothing to make[/]",
+}
 
 
 def show_status(project: Project, home: Home, runs: int, *, as_json: bool) -> None:

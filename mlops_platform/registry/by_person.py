@@ -67,11 +67,12 @@ def promote(alias: ChampionAlias, asked: Asked, *, version: str) -> Move:
         _require_not_barred(alias.history, version, checkpoint)
         ArtifactStore(alias.door.home).open("checkpoint", checkpoint)
         _end_rollout(alias, asked, f"Version {version} is promoted", but=checkpoint)
-        judged = [move.verdict for move in alias.history.moves() if move.challenger == checkpoint and move.verdict]
+        judged = [move for move in alias.history.moves() if move.challenger == checkpoint and move.verdict]
         move = alias.history.append(
             Move(at=now(), action=PROMOTE, version=version, champion=version, previous=live.champion if live else None,
-                 checkpoint=checkpoint, challenger=checkpoint, verdict=judged[-1] if judged else None,
-                 reason=asked.because, actor=asked.by, run_id=asked.run_id, person=True)
+                 checkpoint=checkpoint, challenger=checkpoint, reason=asked.because, actor=asked.by,
+                 verdict=judged[-1].verdict if judged else None, skew=judged[-1].skew if judged else None,
+                 run_id=asked.run_id, person=True)
         )  # fmt: skip
         alias.carry_out()
     return move

@@ -41,4 +41,4 @@ def judged_candidate(project: Project, model: Model, gate: Manifest, registered:
             "Model.skew",
         )
     return Judged(version=registered.content["version"], checkpoint=checkpoint, verdict=gate.digest,
-                  passed=gate.content["passed"], reason=gate.content["reason"])  # fmt: skip
+                  passed=gate.content["passed"], reason=gate.content["reason"], skew=skew.digest)  # fmt: skip

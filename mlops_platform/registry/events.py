@@ -44,10 +44,10 @@ def kind_of(move: Move, begun: Move | None = None) -> str | None:
         return None
     if move.action != KEEP:
         return _KINDS.get(move.action)
-    if begun is not None and ends(move, begun):
-        return "rollout_ended"
     if move.awaits:
         return "awaiting_approval"
+    if begun is not None and ends(move, begun):
+        return "rollout_ended"
     # What is live already is kept and was not rejected.
     return None if move.challenger == move.checkpoint else "rejection"
 

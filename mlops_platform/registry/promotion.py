@@ -16,6 +16,7 @@ class Judged:
         verdict: Digest of the verdict.
         passed: Whether the gate let it through.
         reason: Why, in words and numbers.
+        skew: Digest of the report of its skew.
     """
 
     version: str
@@ -23,6 +24,7 @@ class Judged:
     verdict: str
     passed: bool
     reason: str
+    skew: str | None = None
 
 
 def decide(
@@ -43,7 +45,8 @@ def decide(
         history: Of the model, locked.
         judged: The challenger and its verdict.
         actor, run_id: Who or what asked.
-        require_approval: Whether a challenger that passes waits for a person.
+        require_approval: Whether a challenger that passes waits for a person; where rollouts are declared, once it has
+            won its own.
         rollout: Whether a challenger that passes meets live traffic before it is promoted. The first champion does
             not: there is nothing to compare it with.
     """
@@ -52,13 +55,10 @@ def decide(
         return newest
     live = history.live()
     against = _against(history, judged, live.checkpoint if live else None) if judged.passed else judged.reason
-    awaits = against is None and require_approval
+    meets_traffic = against is None and rollout and live is not None and not _has_won(history, judged, live)
+    awaits = against is None and require_approval and not meets_traffic
     if awaits:
-        against = (
-            f"awaits approval: mlops promote {history.model} --version {judged.version} --by NAME --because TEXT. "
-            f"{judged.reason}"
-        )
-    meets_traffic = against is None and rollout and live is not None
+        against = approval(history, judged.version, judged.reason)
     action = KEEP if against is not None else ROLLOUT if meets_traffic else PROMOTE
     if action != KEEP or not rollout:
         why = f"Version {judged.version} takes its place." if rollout else "No rollout is declared any more."
@@ -79,8 +79,20 @@ def decide(
             actor=actor,
             run_id=run_id,
             awaits=awaits,
+            skew=judged.skew,
         )
     )
+
+
+def approval(history: PromotionHistory, version: str | None, reason: str) -> str:
+    """What an entry says that awaits a person's approval.
+
+    Args:
+        history: Of the model.
+        version: That is to be promoted.
+        reason: What speaks for it.
+    """
+    return f"awaits approval: mlops promote {history.model} --version {version} --by NAME --because TEXT. {reason}"
 
 
 def end_rollout(history: PromotionHistory, reason: str, *, actor: str, run_id: str | None, person: bool = False,
@@ -100,7 +112,7 @@ def end_rollout(history: PromotionHistory, reason: str, *, actor: str, run_id: s
     return history.append(
         Move(at=now(), action=KEEP, version=begun.version, champion=live.champion, previous=live.champion,
              checkpoint=live.checkpoint, challenger=begun.challenger, verdict=begun.verdict, reason=reason, actor=actor,
-             run_id=run_id, person=person, ended_by=ended_by)
+             run_id=run_id, person=person, ended_by=ended_by, skew=begun.skew)
     )  # fmt: skip
 
 
@@ -115,12 +127,18 @@ def _decided(history: PromotionHistory, judged: Judged, *, require_approval: boo
     return decided
 
 
+def _has_won(history: PromotionHistory, judged: Judged, live: Move) -> bool:
+    """Whether a challenger won its rollout against what is live, and awaited approval."""
+    ended = history.ended_rollouts().get(judged.checkpoint)
+    return ended is not None and ended.awaits and ended.checkpoint == live.checkpoint
+
+
 def _against(history: PromotionHistory, judged: Judged, live: str | None) -> str | None:
     """Why a challenger that passed the gate is not promoted; None if nothing speaks against it."""
     if judged.checkpoint == live:
         return f"Version {judged.version} is live already. {judged.reason}"
     ended = history.ended_rollouts().get(judged.checkpoint)
-    if ended is not None:
+    if ended is not None and not ended.awaits:
         return (
             f"Version {judged.version} passed the gate, but its rollout ended {ended.at} by {ended.actor} "
             f"({ended.reason}); to promote it nonetheless: mlops promote {history.model} --version {judged.version} "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from mlops_platform.resources.automation import PROJECT, Launch, at_work
-from mlops_platform.resources.history import Move, PromotionHistory
+from mlops_platform.resources.history import KEEP, Move, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
 from mlops_platform.spec import Model, Project
@@ -29,7 +29,7 @@ def champion_sensor(project: Project, jobs: Mapping[str, Launch]) -> dg.SensorDe
         jobs=[launch.job for launch in jobs.values()],
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Follows a champion that a person moved: its station, predictions and monitoring.",
+        description="Follows a champion that a person or a rollout moved: its station, predictions and monitoring.",
     )
     def champion(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         home, requests = Home.from_environment(), []
@@ -37,10 +37,9 @@ def champion_sensor(project: Project, jobs: Mapping[str, Launch]) -> dg.SensorDe
             live = behind(home, project, model)
             if live is None or _answered_soon(context.instance, project, model):
                 continue
-            launch, tags = (
-                jobs[model.name],
-                {PROJECT: project.name, "mlops/because": f"version {live.champion} is live now"},
-            )
+            kept = f"version {live.version} was kept out since, and " if live.action == KEEP else ""
+            because = f"{kept}version {live.champion} is live now"
+            launch, tags = jobs[model.name], {PROJECT: project.name, "mlops/because": because}
             only = [key.path for key in launch.keys if key.path[-1] in _FOLLOWING]
             requests.append(launch.request(f"live:{project.name}/{model.name}:{live.at}", tags, only))
         return dg.SensorResult(run_requests=requests, skip_reason=None if requests else "what is live is followed")
@@ -49,16 +48,23 @@ def champion_sensor(project: Project, jobs: Mapping[str, Launch]) -> dg.SensorDe
 
 
 def behind(home: Home, project: Project, model: Model) -> Move | None:
-    """The decision by which a version is live, where predictions are by another one; None where not.
+    """The newest decision, where predictions are by another version than is live by it, or where it ended a rollout
+    that the champion's station still tells of; None where not.
 
     Only decisions count: a rehearsal is over in a moment, and an alias moved by hand is put back.
     """
-    move = PromotionHistory(home, project.name, model.name).newest_decision()
+    history, refs = PromotionHistory(home, project.name, model.name), Refs(home)
+    move = history.newest_decision()
     if move is None or move.champion is None:
         return None
-    recipe = Refs(home).recipe(f"{project.name}/{model.name}/predictions")
+    recipe, told = (refs.recipe(f"{project.name}/{model.name}/{station}") for station in ("predictions", "champion"))
     followed = recipe is not None and recipe.inputs.get("checkpoint") == move.checkpoint
-    return None if followed else move
+    late = (
+        told is not None
+        and move.action == KEEP
+        and told.inputs["history"] != history.head_before(told.inputs["verdict"])
+    )
+    return move if late or not followed else None
 
 
 def _answered_soon(instance: dg.DagsterInstance, project: Project, model: Model) -> bool:

@@ -48,6 +48,7 @@ class Move:
         seconds: Of a rehearsal's way back, how long the rollback had taken until it was verified.
         ended_by: Of an entry that ends a rollout: digest of the judge's finding, or of the verdict on the challenger
             that takes its place; None where a person ended it.
+        skew: Digest of the skew report that the decision relied on, if it is known.
         before: Digest of the entry before.
     """
 
@@ -66,6 +67,7 @@ class Move:
     awaits: bool = False
     seconds: float | None = None
     ended_by: str | None = None
+    skew: str | None = None
     before: str = _FIRST
 
 
@@ -99,7 +101,7 @@ class PromotionHistory:
         before = _FIRST
         for number, path in enumerate(sorted(self.folder.glob("*.json")), start=1):
             data = path.read_bytes()
-            move = Move(**json.loads(data))
+            move = _move(path, data)
             if path.name != _name(number) or move.before != before:
                 raise CorruptArtifactError(
                     required=f"entry {number} of {self.folder}, continuing {before}",
@@ -147,7 +149,10 @@ class PromotionHistory:
         return begun
 
     def ended_rollouts(self) -> dict[str, Move]:
-        """By checkpoint, the entry by which its newest rollout ended without its promotion."""
+        """By checkpoint, the entry by which its newest rollout ended without its promotion.
+
+        One that awaits approval was won: only a person's word is missing.
+        """
         ended: dict[str, Move] = {}
         begun: Move | None = None
         for move in self.moves():
@@ -226,6 +231,16 @@ def ends(move: Move, begun: Move) -> bool:
     if move.action in (PROMOTE, ROLLBACK):
         return True
     return move.action == KEEP and move.challenger == begun.challenger
+
+
+def _move(path: Path, data: bytes) -> Move:
+    try:
+        return Move(**json.loads(data))
+    except (ValueError, TypeError) as error:
+        raise CorruptArtifactError(
+            required=f"an entry of a promotion history in {path}", found=str(error),
+            remedy="restore it from a backup; if a newer release of the platform wrote it, install that one",
+        ) from error  # fmt: skip
 
 
 def _name(number: int) -> str:

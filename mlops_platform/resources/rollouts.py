@@ -149,6 +149,8 @@ def held_back(rollout: Rollout, digest: str, begun: Move, promise: Promise | Non
         return None if now < until else f"the judge has given no verdict since the rollout began, {begun.at}"
     if promise.verdict == LOSE:
         return f"the judge says to roll back: {promise.reason}"
+    if datetime.fromisoformat(promise.at) - now > duration(rollout.every):
+        return f"the judge's newest verdict is of {promise.at}, a time to come: its clock and this one differ"
     if now >= datetime.fromisoformat(promise.until):
         return f"the judge's newest verdict is of {promise.at} and held until {promise.until}"
     return None

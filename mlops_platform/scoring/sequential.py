@@ -90,8 +90,33 @@ def sequential_gain(labels: Labels, first: Scores, other: Scores, groups: Groups
     return Gain(gain=gain, lower=gain - reach, upper=gain + reach, standard_error=error)
 
 
+def rate_is_above(count: int, total: int, limit: float, confidence: float) -> bool:
+    """Whether a rate is shown to be above a limit; however often it is asked, a rate that is not is seldom called so.
+
+    Of independent trials; by the likelihood of all rates above the limit alike, beside that of the limit itself, a
+    ratio which is seldom ever large while the limit holds (J. Ville, 1939; H. Robbins, "Statistical methods related to
+    the law of the iterated logarithm", Annals of Mathematical Statistics 41, 1970).
+
+    Args:
+        count: How many of the trials were so.
+        total: How many trials there were.
+        limit: From 0 to below 1.
+        confidence: At all looks together.
+    """
+    if not count or limit == 0:
+        return count > 0
+    if count <= limit * total:
+        return False
+    from scipy import special
+
+    kept = total - count
+    above = float(special.betaln(count + 1, kept + 1) + np.log(special.betainc(kept + 1, count + 1, 1 - limit)))
+    ratio = above - count * math.log(limit) - (kept + 1) * math.log1p(-limit)
+    return ratio >= -math.log(1 - confidence)
+
+
 def mean_is_above(values: np.ndarray, confidence: float, *, expected: float) -> float | None:
-    """The lower bound, at all looks together, of the mean of rows [N] that came one by one; None of fewer than two."""
+    """The lower bound, at all looks together, of the mean of independent rows [N]; None of fewer than two."""
     if len(values) < 2:
         return None
     error = float(values.std(ddof=1)) / math.sqrt(len(values))

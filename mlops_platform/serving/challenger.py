@@ -80,8 +80,7 @@ class Challenger:
             except (PlatformError, OSError, ValueError) as error:
                 # Whatever cannot be read tells of no judge; what serves the champion goes on.
                 self._meeting, self._why = None, str(error)
-            if self._tally is not None:
-                self._tally.write(self._records, self._worker)
+            self._write()
 
     def standing(self) -> dict[str, Any] | None:
         """What the open rollout is to this process; None where none is open."""
@@ -152,8 +151,15 @@ class Challenger:
     def close(self) -> None:
         """Scores what waits, and writes down what was counted."""
         self._shadow.close()
-        if self._tally is not None:
-            self._tally.write(self._records, self._worker)
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            if self._tally is not None:
+                self._tally.write(self._records, self._worker)
+        except OSError as error:
+            # A challenger whose failures the judge cannot learn of meets nobody; the next look writes them.
+            self._meeting, self._why = None, f"what it does here cannot be written down: {error}"
 
     def _look(self) -> None:
         entries = sum(1 for _ in self._history.folder.glob("*.json"))

@@ -141,7 +141,7 @@ class Shadow:
             if not full:
                 self._questions += 1
                 self._rows += task.frame.height
-                if self._thread is None:
+                if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                     self._thread.start()
         if full:

@@ -70,7 +70,7 @@ class World:
         self.heard.clear()
         result = materialize(self.home, self.project())
         assert result.success, failures(result)
-        return {_short(p.station) for p in self.heard if p.seconds is not None and not p.hit}
+        return {_short(p.station) for p in self.heard if p.seconds is not None and not p.hit and p.skipped is None}
 
 
 def _short(station: str) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlops_platform.monitoring.rollout.judge import Before, Verdict, judge
 from mlops_platform.monitoring.rollout.pairs import Pairs
 from mlops_platform.resources.rollouts import GO_ON, LOSE, WIN, Counts, bucket
-from mlops_platform.scoring.sequential import mean_is_above, sequential_gain, width
+from mlops_platform.scoring.sequential import mean_is_above, rate_is_above, sequential_gain, width
 from mlops_platform.spec import Rollout
 from mlops_platform_tests.monitoring.rollouts import World, life
 
@@ -113,6 +113,34 @@ def test_before_labels_far_off_slow_and_failing_challengers_are_rolled_back() ->
     assert failing.verdict == LOSE and "10 of 100" in failing.reason and "no such column" in failing.reason
     assert "refused the challenger. bad weights" in said(unlabelled, Counts(refused="bad weights")).reason
     assert said(unlabelled, Counts(scored=999, failed=1, error="once")).verdict == GO_ON
+
+
+def test_of_few_questions_that_are_alike_no_difference_is_shown() -> None:
+    alike = pl.concat([TEN_DAYS.head(1)] * 20)
+    apart = alike.with_columns(challenger=pl.col("champion") + 0.3)
+    found = Pairs(answered=of(apart).answered, labelled=TEN_DAYS.clear())
+    asked = replace(USUAL, max_disagreement=0.1)
+    assert said(found, asked=asked).verdict == GO_ON
+    many = TEN_DAYS.with_columns(challenger=pl.col("champion") + 0.3)
+    assert said(Pairs(answered=of(many).answered, labelled=TEN_DAYS.clear()), asked=asked).verdict == LOSE
+
+
+def test_what_scores_the_same_is_not_better_and_within_a_margin_not_worse() -> None:
+    same = of(TEN_DAYS.with_columns(challenger=pl.col("champion")))
+    assert said(same).verdict == GO_ON
+    assert said(same, asked=replace(USUAL, margin=0.01)).verdict == WIN
+
+
+def test_failures_as_rare_as_allowed_seldom_end_a_rollout_however_often_it_is_looked_at() -> None:
+    ended = 0
+    for seed in range(100):
+        failed = (np.random.default_rng(seed).random(5_000) < USUAL.max_failures).cumsum()
+        looks = range(50, 5_001, 50)
+        ended += any(rate_is_above(int(failed[n - 1]), n, USUAL.max_failures, USUAL.confidence) for n in looks)
+    # By a test of one look, a quarter of them.
+    assert ended <= 5
+    assert rate_is_above(1, 10**7, 0.0, 0.95) and not rate_is_above(5, 10**7, 0.01, 0.95)
+    assert rate_is_above(300, 10_000, 0.01, 0.95) and not rate_is_above(0, 10, 0.0, 0.95)
 
 
 def test_a_forecast_is_judged_as_well() -> None:

@@ -8,10 +8,12 @@ import pytest
 from mlops_platform.lineage import build_definitions, training_job
 from mlops_platform.registry.alias import ChampionAlias
 from mlops_platform.registry.by_person import Asked, rehearse, rollback
+from mlops_platform.registry.promotion import end_rollout
 from mlops_platform.registry.sensors import champion_sensor
 from mlops_platform.resources.automation import PROJECT, TRAINS
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
+from mlops_platform_tests.lineage.pumps.rollouts import begin
 from mlops_platform_tests.lineage.pumps.variants import BETTER
 from mlops_platform_tests.lineage.run import materialize
 
@@ -44,6 +46,21 @@ def test_a_rollback_is_followed(moved: ChampionAlias, moved_home: Home, instance
     selection = " or ".join(f'key:"pumps/pump_repair/{name}"' for name in names)
     assert materialize(moved_home, BETTER, selection).success
     assert Refs(moved_home).read("pumps/pump_repair/predictions").manifest.content["version"] == "1"
+    assert tick(instance) == []
+
+
+def test_a_rollout_that_ended_without_promotion_is_followed(
+    moved: ChampionAlias, moved_home: Home, instance: dg.DagsterInstance
+) -> None:
+    """The champion's station would tell of a rollout that is over."""
+    begin(moved_home)
+    assert tick(instance) == []
+    end_rollout(moved.history, "worse by 0.1", actor="judge", run_id="r", ended_by="sha256:f")
+    (request,) = tick(instance)
+    assert request.tags["mlops/because"] == "version 1 was kept out since, and version 2 is live now"
+    selection = " or ".join(f'key:"{key.to_user_string()}"' for key in request.asset_selection or [])
+    assert materialize(moved_home, BETTER, selection).success
+    assert Refs(moved_home).read("pumps/pump_repair/champion").manifest.content["action"] == "keep"
     assert tick(instance) == []
 
 

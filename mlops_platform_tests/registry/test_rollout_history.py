@@ -10,17 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_platform.cli.rollouts import open_rollouts, rollout_line
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import CorruptArtifactError, PlatformError
 from mlops_platform.registry.alias import ChampionAlias
 from mlops_platform.registry.by_person import Asked, promote, rollback, stop_rollout
 from mlops_platform.registry.events import kind_of, promotion_tellers
 from mlops_platform.registry.promotion import Judged, decide, end_rollout
+from mlops_platform.registry.rollout.conclude import Found, conclude
+from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.history import Move, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor
 from mlops_platform.resources.reachability import roots
 from mlops_platform.resources.reachability import stored as artifacts_of
-from mlops_platform.resources.rollouts import Promise, RolloutRecords
+from mlops_platform.resources.rollouts import WIN, Promise, RolloutRecords
 from mlops_platform_tests.cli.conftest import Outcome
 from mlops_platform_tests.cli.conftest import mlops as mlops
 from mlops_platform_tests.lineage.pumps.project import PROJECT
@@ -57,11 +59,68 @@ def test_the_first_champion_is_promoted_at_once_and_the_next_one_meets_traffic(h
     assert live is not None and live.champion == "1"
 
 
-def test_a_refused_or_awaiting_challenger_begins_none(history: PromotionHistory) -> None:
+def test_a_refused_challenger_begins_none(history: PromotionHistory) -> None:
     passes(history, 1)
     decide(history, judged(2, passed=False), actor="a", run_id="r", rollout=True)
-    decide(history, judged(3), actor="a", run_id="r", rollout=True, require_approval=True)
-    assert history.rollout() is None and history.awaiting() is not None
+    assert history.rollout() is None
+
+
+@pytest.mark.long
+def test_a_rollout_comes_before_the_approval(moved: ChampionAlias) -> None:
+    """Version 1 meets live traffic beside version 2; what it won there is not asked of it again."""
+    history, first = moved.history, moved.history.moves()[0]
+    checkpoint, live = str(first.checkpoint), history.live()
+    assert live is not None
+
+    def verdict(name: str, *, approval: bool = True) -> Move:
+        about = Judged(version="1", checkpoint=checkpoint, verdict=name, passed=True, reason="x", skew="sha256:s")
+        return decide(history, about, actor="graph", run_id="r", rollout=True, require_approval=approval)
+
+    assert verdict("sha256:one").action == "rollout" and history.awaiting() is None
+    begun = history.rollout_entry()
+    assert begun is not None and begun[1].skew == "sha256:s"
+    found = Found(digest="sha256:f", rollout=begun[0], verdict=WIN, reason="better by 0.1")
+    won = conclude(moved, found, actor="judge", run_id="r", require_approval=True)
+    assert won is not None and (won.action, won.champion, won.checkpoint) == ("keep", live.champion, live.checkpoint)
+    assert history.awaiting() == won and history.rollout() is None and won.skew == "sha256:s"
+    assert "mlops promote pump_repair --version 1" in won.reason and "better by 0.1" in won.reason
+    assert kind_of(won, begun[1]) == "awaiting_approval"
+    assert conclude(moved, found, actor="judge", run_id="r", require_approval=True) == won
+    assert verdict("sha256:one") == won
+    assert verdict("sha256:two").awaits and history.rollout() is None
+    assert verdict("sha256:two", approval=False).action == "promote"
+
+
+@pytest.mark.long
+def test_a_winner_that_is_gone_or_damaged_is_not_made_live(moved: ChampionAlias) -> None:
+    history, first = moved.history, moved.history.moves()[0]
+
+    def won(version: str, checkpoint: str) -> Found:
+        end_rollout(history, "x", actor="a", run_id="r")
+        about = Judged(version=version, checkpoint=checkpoint, verdict=f"sha256:{version}", passed=True, reason="x")
+        decide(history, about, actor="graph", run_id="r", rollout=True)
+        begun = history.rollout_entry()
+        assert begun is not None
+        return Found(digest="sha256:f", rollout=begun[0], verdict=WIN, reason="better")
+
+    for version, checkpoint, why in (("99", "sha256:99", "version 99"), ("2", "sha256:98", "sha256:98")):
+        with pytest.raises(PlatformError, match=why):
+            conclude(moved, won(version, checkpoint), actor="judge", run_id="r")
+        assert history.moves()[-1].action == "rollout" and moved.pointed() == "2"
+    found = won("1", str(first.checkpoint))
+    checkpoint = ArtifactStore(moved.door.home).open("checkpoint", str(first.checkpoint))
+    (checkpoint.folder / next(iter(checkpoint.manifest.files))).write_bytes(b"damaged")
+    with pytest.raises(CorruptArtifactError):
+        conclude(moved, found, actor="judge", run_id="r")
+    assert history.moves()[-1].action == "rollout"
+
+
+def test_an_entry_that_is_none_of_this_release_is_said_to_be_so(history: PromotionHistory) -> None:
+    passes(history, 1)
+    path = history.folder / "000001.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "new_field": 1}))
+    with pytest.raises(CorruptArtifactError, match="newer release"):
+        history.moves()
 
 
 def test_a_newer_challenger_takes_the_place_of_an_older_one(history: PromotionHistory) -> None:
@@ -114,13 +173,14 @@ def test_begin_and_end_are_told_once(history: PromotionHistory, home: Home) -> N
 
 
 def test_what_is_rolled_out_and_why_it_ended_is_never_garbage(history: PromotionHistory, home: Home) -> None:
-    digests = {name: f"sha256:{name * 64}" for name in "abcf"}
+    digests = {name: f"sha256:{name * 64}" for name in "abdf"}
     passes(history, 1)
-    challenger = Judged(version="2", checkpoint=digests["a"], verdict=digests["b"], passed=True, reason="x")
+    challenger = Judged(version="2", checkpoint=digests["a"], verdict=digests["b"], passed=True, reason="x",
+                        skew=digests["d"])  # fmt: skip
     decide(history, challenger, actor="a", run_id="r", rollout=True)
     end_rollout(history, "worse", actor="judge", run_id="r", ended_by=digests["f"])
     found = roots(home, MlflowDoor(home, "pumps"), artifacts_of(home), young=timedelta(0))
-    assert {digests["a"], digests["b"], digests["f"]} <= found
+    assert set(digests.values()) <= found
 
 
 def test_an_open_rollout_is_shown(mlops: Callable[..., Outcome], history: PromotionHistory) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ import pytest
 from mlops_platform.errors import PlatformError, SpecError
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
-from mlops_platform.resources.rollouts import GO_ON, LOSE, Promise, RolloutRecords
+from mlops_platform.resources.rollouts import GO_ON, LOSE, Promise, RolloutRecords, held_back
 from mlops_platform.scoring import Scorer
 from mlops_platform.serving.live import LiveModel
 from mlops_platform.serving.question import Answer, Question
@@ -177,6 +177,49 @@ def test_a_shadow_that_is_slow_or_cannot_be_logged_makes_nobody_wait(moved_home:
         held.set()
     counts = RolloutRecords(moved_home, "pumps", "pump_repair").counted(rollout)
     assert (counts.scored, counts.failed, counts.dropped) == (0, 0, QUESTIONS + 10)
+
+
+def test_what_cannot_be_written_down_ends_the_meeting_and_not_the_following(
+    moved_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout, rows = begin(moved_home), by_values(holdout(moved_home))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    project = rolling(4, kind="canary", share=0.99)
+    live = LiveModel(moved_home, project, project.models[0], every=0.02)
+    try:
+        wait_for(lambda: live.ready and rollout_of(live)["meets_traffic"])
+        with monkeypatch.context() as patch:
+            patch.setattr(RolloutRecords, "count", full)
+            live.answer(rows)
+            wait_for(lambda: "No space left" in str(rollout_of(live)["held_back"]))
+            assert live.ready and {answer.role for answer in live.answer(rows)} == {"champion"}
+        wait_for(lambda: rollout_of(live)["meets_traffic"])
+        assert "canary" in {answer.role for answer in live.answer(rows)}
+    finally:
+        live.close()
+    assert RolloutRecords(moved_home, "pumps", "pump_repair").counted(rollout).scored == 2
+
+
+def test_a_verdict_of_a_time_to_come_lets_nobody_meet_traffic(moved_home: Home) -> None:
+    rollout = begin(moved_home)
+    history = PromotionHistory(moved_home, "pumps", "pump_repair")
+    begun, now = history.rollout(), datetime.now(UTC)
+    asked = rolling(4, every="1h").models[0].serving.rollout
+    assert begun is not None and asked is not None
+    promised(moved_home, rollout)
+    promise = RolloutRecords(moved_home, "pumps", "pump_repair").promise()
+    assert held_back(asked, rollout, begun, promise, now - timedelta(minutes=50)) is None
+    assert "clock" in str(held_back(asked, rollout, begun, promise, now - timedelta(minutes=70)))
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_challenger_that_does_not_verify_meets_nobody_and_says_why(moved_home: Home) -> None:

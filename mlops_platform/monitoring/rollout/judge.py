@@ -16,11 +16,11 @@ from mlops_platform.manifest import digest_bytes
 from mlops_platform.monitoring.quality import calendar_days
 from mlops_platform.monitoring.rollout.pairs import Pairs
 from mlops_platform.resources.rollouts import GO_ON, LOSE, WIN, Counts
-from mlops_platform.scoring.sequential import mean_is_above, sequential_gain
+from mlops_platform.scoring.sequential import mean_is_above, rate_is_above, sequential_gain
 from mlops_platform.spec import Rollout
 
-_TIMED = 100
-"""Questions of which a median time says enough: its error is some percent of a usual spread."""
+_ENOUGH = 100
+"""Questions of which a median time, or a mean difference, says enough: of a few that are alike nothing is learned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,8 @@ def _by_labels(looks: Sequence[Look], unseen: str | None, asked: Rollout, metric
         f"{newest.days} days (look {newest.number}; {asked.confidence:.0%} confidence sequence {newest.lower:+.4f} to "
         f"{newest.upper:+.4f})"
     )
-    if newest.lower >= -asked.margin:
+    # Where both versions are equal on each day there is no width: equal is not better.
+    if newest.lower > -asked.margin:
         return WIN, f"{told}: not worse by more than the margin of {asked.margin:.4f}."
     if newest.upper < -asked.margin:
         return LOSE, f"{told}: worse by more than the margin of {asked.margin:.4f}."
@@ -153,7 +154,8 @@ def _disagreement(found: Pairs, asked: Rollout) -> tuple[str | None, float | Non
     flat = [np.vstack(each.to_list()) if each.dtype.is_nested() else each.to_numpy()[:, None] for each in scores]
     away = np.abs(flat[1].astype(np.float64) - flat[0]).mean(axis=1)
     mean, limit = float(away.mean()), asked.max_disagreement
-    lower = mean_is_above(away, asked.confidence, expected=asked.min_rows) if limit is not None else None
+    enough = limit is not None and len(away) >= _ENOUGH
+    lower = mean_is_above(away, asked.confidence, expected=asked.min_rows) if enough else None
     if limit is None or lower is None or lower <= limit:
         return None, mean
     return (
@@ -164,7 +166,7 @@ def _disagreement(found: Pairs, asked: Rollout) -> tuple[str | None, float | Non
 
 def _slow(counts: Counts, asked: Rollout) -> str | None:
     ratio, limit, timed = counts.slowdown, asked.max_slowdown, sum(counts.champion.values())
-    if limit is None or ratio is None or timed < _TIMED or ratio <= limit:
+    if limit is None or ratio is None or timed < _ENOUGH or ratio <= limit:
         return None
     return (
         f"The challenger's median scoring time is {ratio:.2f} times the champion's over {timed:,} questions: "
@@ -174,13 +176,10 @@ def _slow(counts: Counts, asked: Rollout) -> str | None:
 
 def _failing(counts: Counts, asked: Rollout) -> str | None:
     """Why its failures end it: a process refused it, or they are more than the share allowed, beyond chance."""
-    from scipy import stats
-
     if counts.refused is not None:
         return f"A serving process refused the challenger. {counts.refused}"
     asked_of = counts.scored + counts.failed
-    chance = float(stats.binom.sf(counts.failed - 1, asked_of, asked.max_failures)) if counts.failed else 1.0
-    if chance > 1 - asked.confidence:
+    if not rate_is_above(counts.failed, asked_of, asked.max_failures, asked.confidence):
         return None
     return (
         f"The challenger failed to score {counts.failed:,} of {asked_of:,} questions: more than the "

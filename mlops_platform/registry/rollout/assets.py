@@ -28,7 +28,7 @@ def rollout_decision_asset(project: Project, model: Model) -> dg.AssetsDefinitio
         kinds={"mlflow"},
         automation_condition=follows_data(),
         output_required=False,
-        description=f"Decision on the rollout of {model.name}: promoted, rolled back, or going on.",
+        description=f"Decision on the rollout of {model.name}: promoted (or put to a person), kept out, or going on.",
     )
     def decided(context: dg.AssetExecutionContext, stations: Stations) -> Iterator[dg.MaterializeResult]:
         judged = Refs(stations.home).find(f"{project.name}/{model.name}/rollout")
@@ -43,7 +43,8 @@ def rollout_decision_asset(project: Project, model: Model) -> dg.AssetsDefinitio
         def work(folder: Path) -> Made:
             with alias.history.lock():
                 alias.settle(context.run.run_id)
-                move = conclude(alias.history, found, actor=actor(context.run.tags), run_id=context.run.run_id)
+                move = conclude(alias, found, actor=actor(context.run.tags), run_id=context.run.run_id,
+                                require_approval=model.gate.require_approval)  # fmt: skip
                 alias.carry_out()
             context.log.info(f"{found.verdict}: {found.reason}")
             told: dict[str, Any] = {"verdict": found.verdict, "reason": found.reason, "finding": found.digest}
@@ -54,7 +55,7 @@ def rollout_decision_asset(project: Project, model: Model) -> dg.AssetsDefinitio
             context,
             kind="rollout_decision",
             code=("mlops_platform.registry.rollout.conclude:conclude", "mlops_platform.registry.alias:ChampionAlias"),
-            config={"model": model.name},
+            config={"model": model.name, **({"require_approval": True} if model.gate.require_approval else {})},
             inputs={"finding": finding.digest},
             work=work,
             show=_show,
