@@ -1,10 +1,7 @@
 """The store: one SQLite file, one packed row for each entity and view."""
 
 import contextlib
-import os
 import sqlite3
-import threading
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,25 +10,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import PlatformError, StoreError
 from mlops_platform.online_store.features import Status
+from mlops_platform.online_store.file import StoreFile
 from mlops_platform.online_store.keys import key_bytes
 from mlops_platform.online_store.rows import BIAS, columns_of, moments, pack, unpack_heads
 from mlops_platform.online_store.view import PackedView
 
 FEAST_TYPE = "mlops_platform.online_store.feast_store.PackedOnlineStore"
 """How ``feature_store.yaml`` names this store."""
-_PATIENCE = 60.0
-"""Seconds that a writer waits for another."""
 _AGES = 2**62
 """Microseconds beyond which a ttl is no limit."""
 _TIME = pl.Datetime("us", "UTC")
 _AT_ONCE = 30_000
 """Entities of one query; SQLite takes 32,766 parameters."""
 _PRESENT, _MISSING, _STALE, _LATER = (np.uint8(status) for status in Status)
-_OF_THE_PARENT: list[sqlite3.Connection | None] = []
-"""Connections from before a fork: closing one here would let go the locks of the parent's file."""
-_VIEWS = "CREATE TABLE views (name TEXT PRIMARY KEY, declared BLOB NOT NULL, packed BLOB NOT NULL) WITHOUT ROWID"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +53,11 @@ class PackedStore:
     def __init__(self, path: Path) -> None:
         """Names the store's file; it is made by the first ``declare`` or ``write``."""
         self.path = path
-        self._local = threading.local()
+        self._file = StoreFile(path)
 
     def declare(self, view: PackedView) -> None:
         """Makes room for a view, or says its new columns: rows of the old ones stay until the next write."""
-        self._make()
+        self._file.make()
         if self._declared(view) == _stamp(view):
             return
         with self._transaction() as connection:
@@ -88,7 +81,7 @@ class PackedStore:
         if gone:
             raise PlatformError(required=f"whole entity keys in view {view.name}", found=f"{gone} keys with a null",
                                 remedy="leave such rows out: nobody could ask for them")  # fmt: skip
-        self._make()
+        self._file.make()
         # Neighbours in the table are written one after the other: half the time.
         ordered = sorted(zip(keys, rows, strict=True), key=lambda pair: pair[0])  # type: ignore[arg-type, return-value]
         table = _table(view)
@@ -147,10 +140,8 @@ class PackedStore:
 
     def delete_if_empty(self) -> None:
         """Deletes the file if it has no view any more."""
-        if self.path.is_file() and not self._connection().execute("SELECT count(*) FROM views").fetchone()[0]:
-            self.close()
-            for suffix in ("", "-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        if self.path.is_file() and not self._file.connection().execute("SELECT count(*) FROM views").fetchone()[0]:
+            self._file.delete()
 
     def count(self, view: PackedView) -> int:
         """How many entities have a row."""
@@ -159,10 +150,7 @@ class PackedStore:
 
     def close(self) -> None:
         """Closes this thread's connection."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+        self._file.close()
 
     def _found(self, view: PackedView, asked: Sequence[bytes | None]) -> tuple[np.ndarray, list[bytes]]:
         """Head and bytes for each key asked; a missing one has a head of its own and no bytes."""
@@ -197,12 +185,12 @@ class PackedStore:
         return None
 
     def _declared(self, view: PackedView) -> bytes | None:
-        row = self._connection().execute("SELECT declared FROM views WHERE name = ?", (view.name,)).fetchone()
+        row = self._file.connection().execute("SELECT declared FROM views WHERE name = ?", (view.name,)).fetchone()
         return row[0] if row else None
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection()
+        connection = self._file.connection()
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -215,45 +203,20 @@ class PackedStore:
     @contextlib.contextmanager
     def _reading(self, view: PackedView) -> Iterator[sqlite3.Connection]:
         try:
-            yield self._connection()
+            yield self._file.connection()
         except FileNotFoundError as error:
             raise self._not_online(view, "no such file") from error
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if "no such table" in str(error):
                 raise self._not_online(view, "no such view") from error
-            raise
+            raise StoreError(
+                required=f"the online store {self.path} to answer", found=f"{type(error).__name__}: {error}",
+                remedy="see that nobody holds it locked; if it is damaged, delete it and materialize feast/online",
+            ) from error  # fmt: skip
 
     def _not_online(self, view: PackedView, found: str) -> PlatformError:
         return PlatformError(required=f"view {view.name} to be online, in {self.path}", found=found,
                              remedy="materialize the project's feast/online asset")  # fmt: skip
-
-    def _connection(self) -> sqlite3.Connection:
-        # A connection must not cross a fork, nor outlive the file that it was opened on.
-        file = self.path.stat()
-        mine = (os.getpid(), file.st_dev, file.st_ino)
-        if getattr(self._local, "connection", None) is None or self._local.mine != mine:
-            _OF_THE_PARENT.append(getattr(self._local, "connection", None))
-            connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA mmap_size = 1073741824")
-            self._local.connection, self._local.mine = connection, mine
-        return self._local.connection
-
-    def _make(self) -> None:
-        """Makes the file whole beside its place and links it there, so that two makers never meet in it."""
-        if self.path.is_file():
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
-        connection = sqlite3.connect(beside, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(_VIEWS)
-        finally:
-            connection.close()
-        with contextlib.suppress(FileExistsError):
-            os.link(beside, self.path)
-        beside.unlink()
 
 
 def _status(view: PackedView, heads: np.ndarray, at: pl.Series) -> np.ndarray:

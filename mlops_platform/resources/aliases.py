@@ -122,15 +122,20 @@ def pointed(door: Registry, name: str, alias: str) -> Pointed | None:
         return None
     with _answering(door), contextlib.closing(_opened(door)) as database:
         tables = {"registered_model_aliases": _ALIAS, "model_versions": _VERSION, "model_version_tags": _TAG}
-        if all(_columns(database, table) >= columns for table, columns in tables.items()):
+        there = {table: _columns(database, table) for table in tables}
+        if not all(there.values()):
+            # Another process is making the registry now; MLflow, asked beside it, would make the same tables.
+            return None
+        if all(there[table] >= columns for table, columns in tables.items()):
             found = database.execute(_POINTED, (name, alias)).fetchone()
             return Pointed(version=str(found[0]), checkpoint=found[1]) if found else None
-    # Tables of another MLflow, which it brings up to date when it is asked, or none at all yet.
+    # Tables of another MLflow, which it brings up to date when it is asked.
     return _asked_of_mlflow(door, name, alias)
 
 
 def _opened(door: Registry) -> sqlite3.Connection:
-    return sqlite3.connect(door.home.mlflow / "mlflow.db", timeout=20)
+    # A file that was deleted a moment ago is not made again.
+    return sqlite3.connect(f"{(door.home.mlflow / 'mlflow.db').absolute().as_uri()}?mode=rw", uri=True, timeout=20)
 
 
 def _columns(database: sqlite3.Connection, table: str) -> set[str]:

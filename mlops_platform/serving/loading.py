@@ -1,5 +1,6 @@
 """A version made ready to answer: found, compared with what was recorded of it, loaded, warmed; or refused."""
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import PlatformError, StoreError
 from mlops_platform.manifest import short
 from mlops_platform.resources.aliases import CHECKPOINT_TAG, Pointed
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
@@ -20,6 +21,7 @@ from mlops_platform.spec import Column, Forecast, Model, Project
 
 TOLERANCE = 1e-5
 """Of the two copies of a program, the checkpoint's and the registry's: by how much their scores may differ, of one."""
+_OF_THE_MOMENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NUMBERS = ("int8", "int64", "float32", "float64", "bool")
 _KINDS = {"string": "string", "int8": "integer", "int64": "integer"}
 
@@ -58,6 +60,7 @@ def load_version(home: Home, project: Project, model: Model, found: Pointed) -> 
         found: The version and its checkpoint, as the registry tells them.
 
     Raises:
+        StoreError: The process lacks memory or file descriptors, which says nothing of the version.
         PlatformError: Something of it does not hold; which, and what to do.
     """
     where = f"version {found.version} of {project.name}.{model.name}"
@@ -69,6 +72,10 @@ def load_version(home: Home, project: Project, model: Model, found: Pointed) -> 
     except PlatformError:
         raise
     except Exception as error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _OF_THE_MOMENT):
+            raise StoreError(required=f"memory and file descriptors to load {where}",
+                             found=f"{type(error).__name__}: {error}",
+                             remedy="free some: it is tried again at the next look") from error  # fmt: skip
         # Whatever a damaged file or program raises, in whichever library: such a version is refused and nothing else.
         raise RefusedVersionError(
             required=f"{where} to load and to answer its example", found=f"{type(error).__name__}: {error}",

@@ -138,6 +138,7 @@ class Swap:
     def _follow(self, found: Pointed | None) -> None:
         if found is None:
             live = self.loaded
+            self.refused = self._tried = None
             self.trouble = f"the alias {self.alias} points nowhere; version {live.version} answers on" if live else None
             return
         self.trouble = None
@@ -147,10 +148,15 @@ class Swap:
             return
         looked = self._fingerprint(found)
         if looked == self._tried:
+            if self.refused is not None:
+                # Where the disk took no record of it before.
+                self._refusals.record(self.refused)
             return
         try:
             self._replace(load_version(self._home, self._project, self._model, found))
             self.refused = self._tried = None
+        except StoreError:
+            raise
         except PlatformError as error:
             # What follows asks again only when the alias or the bytes are others.
             self._tried = looked

@@ -1,5 +1,6 @@
 """Rows go in packed and come out as they were; the newest wins; readers see whole rows."""
 
+import os
 import random
 import shutil
 import signal
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import PlatformError, StoreError
 from mlops_platform.online_store import PackedStore, PackedView, Status
 from mlops_platform.online_store.keys import key_bytes
 from mlops_platform.online_store.view import DTYPES, KEY_DTYPES, POLARS
@@ -334,8 +335,37 @@ def test_several_processes_write_one_new_store_at_once(tmp_path: Path) -> None:
 
 def test_a_fork_reads_on_a_connection_of_its_own(store: PackedStore) -> None:
     store.write(STATE, rows_of(pump=["P"], heat=[1.0], tag=["a"], event_timestamp=[T]))
-    before = store._connection()
+    before = store._file.connection()
     # What the child of a fork finds: a connection that another process opened.
-    store._local.mine = (-1, 0, 0)
-    assert store._connection() is not before
+    store._file._local.mine = (-1, 0, 0)
+    assert store._file.connection() is not before
+    assert before.execute("SELECT count(*) FROM views").fetchone() == (1,), "closed by the child"
     assert store.read(STATE, *asked("P")).values.rows() == [(1.0, "a")]
+
+
+def test_rows_of_a_store_that_was_deleted_do_not_come_back(store: PackedStore) -> None:
+    """A living reader keeps SQLite's log of the last writes beside the file; only the file is deleted."""
+    store.write(STATE, rows_of(pump=["OLD"], heat=[1.0], tag=["a"], event_timestamp=[T]))
+    store.path.unlink()
+    assert store.path.with_name("online.db-wal").stat().st_size
+    PackedStore(store.path).write(STATE, rows_of(pump=["NEW"], heat=[2.0], tag=["b"], event_timestamp=[T]))
+    assert store.read(STATE, *asked("OLD", "NEW")).status.tolist() == [Status.MISSING, Status.PRESENT]
+
+
+def test_a_store_that_is_replaced_often_leaves_no_files_open(store: PackedStore) -> None:
+    opened = set()
+    for _ in range(5):
+        writer = PackedStore(store.path)
+        writer.write(STATE, rows_of(pump=["P"], heat=[1.0], tag=["a"], event_timestamp=[T]))
+        store.read(STATE, *asked("P"))
+        writer.close()
+        opened.add(len(os.listdir("/proc/self/fd")))
+        shutil.rmtree(store.path.parent)
+    assert len(opened) == 1
+
+
+def test_a_store_that_cannot_be_read_says_so(store: PackedStore) -> None:
+    store.path.parent.mkdir()
+    store.path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="not a database"):
+        store.read(STATE, *asked("P"))

@@ -1,6 +1,8 @@
 """A live model follows the champion's alias: what verifies takes over, what does not is refused."""
 
+import errno
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -330,3 +332,54 @@ def test_a_locked_registry_is_a_trouble_not_an_end(moved_home: Home, tmp_path: P
         database.execute("ROLLBACK")
     looking.join()
     assert live.standing()["registry"] is None
+
+
+def test_a_moments_lack_of_files_refuses_nothing(
+    live: LiveModel, moved_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point(moved_home, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "load", _no_more_files)
+        live.refresh()
+    standing = live.standing()
+    assert standing["version"] == "2" and standing["refused"] is None and refused(moved_home) == []
+    assert "Too many open files" in standing["registry"]
+    live.refresh()
+    assert live.standing()["version"] == "1" and live.standing()["registry"] is None
+
+
+def _no_more_files(*_: object) -> Scorer:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_a_refusal_that_could_not_be_written_down_is_written_later(live: LiveModel, moved_home: Home) -> None:
+    folder = moved_home.refusals("pumps", "pump_repair")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("in the way")
+    point(moved_home, another_output(moved_home))
+    live.refresh()
+    assert live.standing()["refused"]["version"] == "1"
+    folder.unlink()
+    live.refresh()
+    assert [told["version"] for told in refused(moved_home)] == ["1"]
+
+
+def test_nothing_is_told_as_refused_once_the_alias_is_gone(live: LiveModel, moved_home: Home) -> None:
+    point(moved_home, another_output(moved_home))
+    live.refresh()
+    MlflowDoor(moved_home, "pumps").client.delete_registered_model_alias(NAME, "champion")
+    live.refresh()
+    assert live.ready and live.standing()["refused"] is None
+    assert "points nowhere" in live.standing()["registry"]
+
+
+def test_a_look_makes_no_registry(home: Home) -> None:
+    """Another process is making it: to write into it at the same time could break it."""
+    live = LiveModel(home, PROJECT, MODEL, every=None)
+    live.refresh()
+    database = home.mlflow / "mlflow.db"
+    assert not database.exists() and not live.ready
+    database.parent.mkdir(parents=True)
+    database.touch()
+    live.refresh()
+    assert not live.ready and database.stat().st_size == 0
