@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import polars as pl
 
+from mlops_platform.serving.http.arrow_messages import require_plain
 from mlops_platform.serving.http.columns import Given, frame_of
 from mlops_platform.serving.http.errors import Refused, invalid, malformed, shown
 
@@ -118,17 +119,18 @@ def read_arrow(body: bytes) -> tuple[pl.DataFrame, Mapping[str, str]]:
     """An Arrow IPC stream as a frame, and the metadata of its schema.
 
     Raises:
-        Refused: 400 for bytes that are no such stream, or a damaged one.
+        Refused: 400 for bytes that are no such stream, a damaged one, or a compressed one.
     """
     import pyarrow as pa
 
     try:
+        require_plain(body)
         with pa.ipc.open_stream(body) as reader:
             metadata = {_text(name): _text(value) for name, value in (reader.schema.metadata or {}).items()}
             table = reader.read_all()
         # Offsets and UTF-8 of every value: what follows reads them without looking.
         table.validate(full=True)
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         found = type(error).__name__
         raise malformed("an Arrow IPC stream", found, "write it with pyarrow.ipc.new_stream or polars' "
                         "write_ipc_stream") from None  # fmt: skip

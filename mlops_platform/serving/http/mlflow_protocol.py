@@ -196,7 +196,11 @@ def _parquet(served: Served, body: bytes) -> tuple[str, pl.DataFrame]:
     import pyarrow.parquet as parquet
 
     try:
-        table = parquet.read_table(pa.BufferReader(body))
+        footer = parquet.read_metadata(pa.BufferReader(body))
+        # Rows first: a small file may unpack to many. Texts stay in dictionaries, each once.
+        require_rows(footer.num_rows, served.settings.max_rows)
+        texts = [field.name for field in footer.schema.to_arrow_schema() if pa.types.is_string(field.type)]
+        table = parquet.read_table(pa.BufferReader(body), read_dictionary=texts)
         table.validate(full=True)
     except (pa.ArrowException, OSError, EOFError) as error:
         raise malformed("a Parquet file", type(error).__name__, "write it with pandas' to_parquet") from None

@@ -89,6 +89,7 @@ def predict_router(served: Served) -> APIRouter:
         kind = content_type(request.headers.get("content-type"), (JSON, ARROW))
         media = accepted(request.headers.get("accept"))
         query = dict(request.query_params)
+        _require_query(query)
         make = partial(_by_json, served, media) if kind == JSON else partial(_by_arrow, served, media, query)
         return await served.respond(request, make, media)
 
@@ -116,6 +117,13 @@ def _request(served: Served) -> dict[str, Any]:
          "schema": {"type": "string", "enum": ["true", "false"]}},
     ]  # fmt: skip
     return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
+
+
+def _require_query(query: dict[str, str]) -> None:
+    """Refuses values of the query that the route does not know, whatever the form of the body."""
+    for name, known in (("kind", KINDS), ("return_features", ("true", "false"))):
+        if query.get(name, known[0]) not in known:
+            raise invalid(name, f"one of {', '.join(known)}", shown(query[name]))
 
 
 def accepted(header: str | None) -> str:

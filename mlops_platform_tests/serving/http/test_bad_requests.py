@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 PREDICT, INVOCATIONS = "/v1/models/pump_repair/predict", "/invocations"
 ARROW, JSON = "application/vnd.apache.arrow.stream", "application/json"
+PARQUET = "application/vnd.apache.parquet"
 ROW: dict[str, Any] = {"pump": "P0", "weekday": 4}
 TIME = {"event_timestamp": "2024-05-09T07:00:00Z"}
 
@@ -171,6 +172,28 @@ VALUES = GOOD.with_columns(pump_state__temperature=pl.lit(60.0), pump_state__vib
 )  # fmt: skip
 def test_a_bad_arrow_body_is_refused(client: httpx.Client, frame: pl.DataFrame, kind: str, words: list[str]) -> None:
     refused(ask(client, arrow(frame), kind), 413 if "rows" in words[-1] and frame.height > 20 else 422, *words)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_compressed_arrow_is_refused_before_it_is_unpacked(client: httpx.Client, compression: str) -> None:
+    target = BytesIO()
+    table = GOOD.to_arrow()
+    with pa.ipc.new_stream(target, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table)
+    refused(ask(client, target.getvalue()), 400, "compressed")
+
+
+@pytest.mark.parametrize("query", [{"kind": "questions"}, {"return_features": "perhaps"}])
+def test_an_unknown_value_of_the_query_is_refused_beside_json_too(client: httpx.Client, query: dict[str, str]) -> None:
+    answer = client.post(PREDICT, params=query, content=entities(), headers={"content-type": JSON})
+    refused(answer, 422, next(iter(query)))
+
+
+def test_parquet_of_too_many_rows_is_refused_by_its_footer(client: httpx.Client) -> None:
+    target = BytesIO()
+    pl.DataFrame({"pump": ["P0"] * 100_000, "weekday": 1}).write_parquet(target)
+    answer = client.post(INVOCATIONS, content=target.getvalue(), headers={"content-type": PARQUET})
+    refused(answer, 413, "100,000")
 
 
 def test_arrow_of_a_column_twice_is_refused(client: httpx.Client) -> None:
