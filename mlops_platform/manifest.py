@@ -191,7 +191,8 @@ class Manifest:
                 )  # fmt: skip
             table = TableRef(**raw.pop("table")) if raw["table"] else raw.pop("table")
             recipe = raw.pop("recipe")
-            recipe["functions"] = tuple(recipe["functions"])
+            # The first manifests of this schema version did not name them, and what they describe is still served.
+            recipe["functions"] = tuple(recipe.get("functions", ()))
             manifest = cls(table=table, recipe=Recipe(**recipe), produced=Produced(**raw.pop("produced")), **raw)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptArtifactError(

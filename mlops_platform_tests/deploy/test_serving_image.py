@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kubernetes_validate
 import pytest
@@ -15,6 +15,9 @@ import yaml
 from packaging.requirements import Requirement
 
 from mlops_platform.cli.app import app
+from mlops_platform.serving.http.auth import OPEN
+from mlops_platform.serving.http.health import health_router
+from mlops_platform.serving.http.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "serving"
@@ -108,6 +111,26 @@ def test_the_list_of_libraries_is_what_a_worker_imports() -> None:
                          ids=lambda document: str(document["kind"]))  # fmt: skip
 def test_the_manifests_are_kubernetes_own(document: dict[str, Any]) -> None:
     kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+def test_probes_ports_and_the_time_to_end_are_those_of_the_service() -> None:
+    deployment, service, _, scaler = yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text())
+    kserve = yaml.safe_load((FOLDER / "kserve.yaml").read_text())
+    answered = {getattr(route, "path", None) for route in health_router(cast(Any, None)).routes}
+    for pod in (deployment["spec"]["template"]["spec"], kserve["spec"]["predictor"]):
+        (container,) = pod["containers"]
+        given = dict(zip(container["args"][1::2], container["args"][2::2], strict=True))
+        (port,) = container["ports"]
+        assert str(port["containerPort"]) == given["--port"]
+        probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+        assert {probe["port"] for probe in probes.values()} <= {port["name"], port["containerPort"]}
+        paths = {name: probe["path"] for name, probe in probes.items()}
+        # A restart mends neither a missing champion nor a registry that is away.
+        assert paths == {"startup": "/livez", "liveness": "/livez", "readiness": "/readyz"}
+        assert set(paths.values()) <= answered & OPEN, "probes bring no token"
+        assert pod["terminationGracePeriodSeconds"] > float(given["--drain"]) + Settings().stop_seconds
+    assert service["spec"]["ports"][0]["targetPort"] == "http"
+    assert "replicas" not in deployment["spec"] and scaler["spec"]["minReplicas"] == 2
 
 
 def test_kserves_predictor_is_a_pod_with_kserves_own_fields() -> None:

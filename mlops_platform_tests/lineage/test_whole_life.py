@@ -34,14 +34,17 @@ STATIONS = {
     "pumps/pump_repair/predictions",
     "pumps/pump_repair/retrain_decision",
     "pumps/pump_repair/registered_model",
+    "pumps/pump_repair/skew",
     "pumps/features/pump_state",
     "pumps/raw/readings",
 }
+# Nothing was asked live yet.
+SKIPPED = {"pumps/pump_repair/live_skew"}
 
 
 def made(heard: list[Progress]) -> set[str]:
     """Stations that really worked."""
-    return {p.station for p in heard if p.seconds is not None and not p.hit}
+    return {p.station for p in heard if p.seconds is not None and not p.hit and not p.skipped}
 
 
 def ended(heard: list[Progress]) -> set[str]:
@@ -61,7 +64,7 @@ def test_a_second_run_does_no_work(pumps_copy: Home, use_home: Callable, listeni
     use_home(pumps_copy.path)
     versions = DeltaDoor(pumps_copy.raw_table("pumps", "readings")).version
     assert materialize(pumps_copy, PROJECT).success
-    assert made(listening) == set() and ended(listening) == STATIONS
+    assert made(listening) == set() and ended(listening) == STATIONS | SKIPPED
     assert DeltaDoor(pumps_copy.raw_table("pumps", "readings")).version == versions
     assert len(PromotionHistory(pumps_copy, "pumps", "pump_repair").moves()) == 1
 

@@ -73,6 +73,18 @@ def test_an_edited_manifest_is_refused(home: Home) -> None:
         store.open("raw", artifact.manifest.digest)
 
 
+def test_a_manifest_of_this_version_that_names_no_functions_is_read(home: Home) -> None:
+    """The first ones did not; what they describe may be the champion."""
+    store = ArtifactStore(home)
+    artifact = store.open("raw", _commit(store).digest)
+    path = artifact.folder / "manifest.json"
+    raw = json.loads(path.read_bytes())
+    del raw["recipe"]["functions"]
+    path.write_bytes(canonical_json(raw))
+    found = store.open("raw", artifact.manifest.digest)
+    assert found.manifest.recipe.functions == () and found.file("rows.txt").read_text() == "rows"
+
+
 def test_a_truncated_manifest_is_refused(home: Home) -> None:
     store = ArtifactStore(home)
     artifact = store.open("raw", _commit(store).digest)

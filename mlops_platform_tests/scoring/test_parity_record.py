@@ -18,7 +18,9 @@ HOLDS = Parity(rows=3, tolerance=TOLERANCE, program=CLOSED, torch_program=CLOSED
 
 def checkpoint(folder: Path, *files: str) -> Any:
     """A checkpoint as far as its record goes."""
-    return SimpleNamespace(manifest=SimpleNamespace(files=files), file=lambda name: folder / name)
+    return SimpleNamespace(
+        manifest=SimpleNamespace(files=files, station="pumps/pump_repair/checkpoint"), file=lambda name: folder / name
+    )
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -46,5 +48,5 @@ def test_what_is_beyond_the_tolerance_is_refused_with_its_figures(other: Parity)
 
 
 def test_a_checkpoint_without_a_record_is_to_be_trained_again(tmp_path: Path) -> None:
-    with pytest.raises(CorruptArtifactError, match="train the checkpoint again"):
+    with pytest.raises(CorruptArtifactError, match="mlops materialize --select .*pumps/pump_repair/checkpoint"):
         Parity.of(checkpoint(tmp_path, "program.onnx"))

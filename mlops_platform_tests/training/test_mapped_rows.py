@@ -104,10 +104,13 @@ def test_a_dataset_larger_than_memory_trains_and_decides_no_bits(
     assert many * 4 * (wide + 1) > allowed * 2**20
     large = _job(tmp_path / "large", frame.head(500), frame.tail(500))
     frame.write_parquet(large.train, compression="uncompressed")
-    large = replace(large, numeric=tuple(numbers), categories=(), network=network(epochs=1, batch_size=8192))
+    # The comparison on the holdout must not need more memory than the training did.
+    large = replace(large, numeric=tuple(numbers), categories=(), network=network(epochs=1, batch_size=8192),
+                    holdout=large.train)  # fmt: skip
     small = replace(
         large, train=tiny_shop.dataset.file("train.parquet"), validation=tiny_shop.dataset.file("validation.parquet"),
-        numeric=NUMERIC, categories=CATEGORIES, network=tiny_shop.project.models[0].network, output=tmp_path / "small",
+        holdout=tiny_shop.dataset.file("holdout.parquet"), numeric=NUMERIC, categories=CATEGORIES,
+        network=tiny_shop.project.models[0].network, output=tmp_path / "small",
     )  # fmt: skip
     small.output.mkdir()
     jobs = [str(job.write(job.output.with_suffix(".json"))) for job in (small, large)]

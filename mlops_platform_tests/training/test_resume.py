@@ -328,7 +328,8 @@ def test_a_cancelled_run_and_then_a_killed_trainer_leave_the_same_bytes(
     assert figures["attempts"] == 3 and figures["lost_steps"] > 0 and figures["goodput"]["lost"] > 0
     assert not list(folders.iterdir())
     alone = replace(job(data, tmp_path / "alone", epochs=1, saves=False), network=recipe)
-    alone = replace(alone, train=made_of(disturbed, "train"), validation=made_of(disturbed, "validation"))
+    alone = replace(alone, train=made_of(disturbed, "train"), validation=made_of(disturbed, "validation"),
+                    holdout=made_of(disturbed, "holdout"))  # fmt: skip
     forked.run("program", str(alone.write(tmp_path / "alone.json")), log=tmp_path / "alone.log")
     assert digests(tmp_path / "alone") == dict(made.manifest.files)
 
