@@ -79,8 +79,8 @@ class Parity:
             raise CorruptArtifactError(
                 required=f"{PARITY} in the checkpoint: its program compared with its module on the whole holdout",
                 found=f"only {', '.join(sorted(checkpoint.manifest.files))}: made before trainers compared them",
-                remedy=f"train it again: mlops materialize --select 'key:\"{checkpoint.manifest.station}\"'; a champion "
-                "that is live goes on answering meanwhile",
+                remedy=f"train it again: mlops materialize --select 'key:\"{checkpoint.manifest.station}\"'; a "
+                "champion that is live goes on answering meanwhile",
             )  # fmt: skip
         raw = json.loads(checkpoint.file(PARITY).read_bytes())
         program, torch_program = (Gap(**raw.pop(name)) for name in ("program", "torch_program"))

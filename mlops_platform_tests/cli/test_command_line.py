@@ -91,7 +91,7 @@ def test_an_unknown_environment_is_a_mistake(mlops: Callable[..., Outcome]) -> N
 def test_home_and_environment_are_options(mlops: Callable[..., Outcome], tmp_path: Path) -> None:
     found = json.loads(mlops("--home", str(tmp_path / "elsewhere"), "--env", "staging", "status", "--json").out)
     assert (found["home"], found["environment"]) == (str(tmp_path / "elsewhere"), "staging")
-    assert {station["state"] for station in found["stations"]} == {"never made"}
+    assert {station["state"] for station in found["stations"]} <= {"never made", "nothing to make"}
 
 
 def test_reading_a_home_does_not_make_it(mlops: Callable[..., Outcome], tmp_path: Path) -> None:

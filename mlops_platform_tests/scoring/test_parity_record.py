@@ -48,5 +48,5 @@ def test_what_is_beyond_the_tolerance_is_refused_with_its_figures(other: Parity)
 
 
 def test_a_checkpoint_without_a_record_is_to_be_trained_again(tmp_path: Path) -> None:
-    with pytest.raises(CorruptArtifactError, match="mlops materialize --select .*pumps/pump_repair/checkpoint"):
+    with pytest.raises(CorruptArtifactError, match=r"mlops materialize --select .*pumps/pump_repair/checkpoint"):
         Parity.of(checkpoint(tmp_path, "program.onnx"))

@@ -4,19 +4,17 @@ Where ``PROMETHEUS_MULTIPROC_DIR`` names a folder, each worker writes its own fi
 all; it has to be set before ``prometheus_client`` is imported.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import prometheus_client as prometheus
-from prometheus_client import multiprocess
+from prometheus_client import multiprocess, values
 
 from mlops_platform.online_store import Status
 from mlops_platform.serving.http.limits import Load
 from mlops_platform.serving.question import Answer
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _AGES = (60, 300, 900, 3_600, 4 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 30 * 86_400, 365 * 86_400)
@@ -106,7 +104,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """The figures of all workers, as Prometheus reads them."""
-        if FOLDER not in os.environ:
+        # Decided when the library was imported, whatever the environment says by now.
+        if not values.ValueClass._multiprocess:
             return prometheus.generate_latest(self.registry)
         registry = prometheus.CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)
