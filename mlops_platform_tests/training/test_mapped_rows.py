@@ -97,7 +97,7 @@ def test_a_deviation_by_parts_is_numpys(count: int, part: int, seed: int) -> Non
 def test_a_dataset_larger_than_memory_trains_and_decides_no_bits(
     tiny_shop: Shop, checkpoint: Artifact, tmp_path: Path
 ) -> None:
-    many, wide, allowed = 1_300_000, 30, 128
+    many, wide, allowed = 1_700_000, 30, 192
     chance = np.random.default_rng(0).standard_normal(many, dtype=np.float32)
     numbers = {f"n{shift}": np.roll(chance, shift) for shift in range(wide)}
     frame = pl.DataFrame(numbers).with_columns(label=pl.Series(chance > 0).cast(pl.Int8))
