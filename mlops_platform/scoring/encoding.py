@@ -125,9 +125,8 @@ class Encoding:
             InputError: A column is missing or of another type than in training.
         """
         _require_columns(frame, (*self.numeric, *(vocabulary.name for vocabulary in self.vocabularies)))
-        numbers = [_number(frame[name]) for name in self.numeric]
         codes = [vocabulary.encode(frame[vocabulary.name]) for vocabulary in self.vocabularies]
-        return _matrix(numbers, frame.height, np.float32), _matrix(codes, frame.height, np.int64)
+        return _numbers(frame[list(self.numeric)]), _matrix(codes, frame.height, np.int64)
 
     def to_json(self) -> dict[str, Any]:
         """What ``scoring.json`` holds; nothing of a state where there is none."""
@@ -166,14 +165,18 @@ def _kind(name: str, dtype: pl.DataType) -> Literal["string", "integer"]:
     )  # fmt: skip
 
 
-def _number(column: pl.Series) -> np.ndarray:
-    """Float32 [N], NaN for null."""
-    if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
-        raise InputError(
-            required=f"numeric column {column.name}", found=str(column.dtype),
-            remedy=f"cast {column.name} to Float32, or list it among the model's categories",
-        )  # fmt: skip
-    return (column if column.dtype == pl.Float32 else column.cast(pl.Float32)).to_numpy()
+def _numbers(frame: pl.DataFrame) -> np.ndarray:
+    """Float32 [N, F], NaN for null, C-contiguous."""
+    for name, dtype in frame.schema.items():
+        if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
+            raise InputError(
+                required=f"numeric column {name}", found=str(dtype),
+                remedy=f"cast {name} to Float32, or list it among the model's categories",
+            )  # fmt: skip
+    if frame.height <= FEW and frame.width and all(dtype == pl.Float32 for dtype in frame.dtypes):
+        return frame.to_numpy(order="c")
+    columns = [column if column.dtype == pl.Float32 else column.cast(pl.Float32) for column in frame.get_columns()]
+    return _matrix([column.to_numpy() for column in columns], frame.height, np.float32)
 
 
 def _matrix(columns: Sequence[np.ndarray], rows: int, dtype: type[np.generic]) -> np.ndarray:

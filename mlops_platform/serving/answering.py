@@ -48,7 +48,7 @@ class Answering:
     def __init__(self, project: Project, model: Model, online: Online, observe: Observe) -> None:
         self._model, self._online, self._observe = model, online, observe
         self._policy = Policy.of(project, model)
-        self._features = project.feature_names(model)
+        self._features = list(project.feature_names(model))
 
     def prepare(self, question: Question) -> Prepared:
         """Fetches the features, unless the caller gave them, and applies their policies.
@@ -83,4 +83,5 @@ class Answering:
                 required=f"every feature of {self._model.name}, null where it is not known",
                 found=f"no {', '.join(missing)}", remedy="add them, or ask by entities",
             )  # fmt: skip
-        return features.select(self._features)
+        # Not by select: a query costs polars 0.1 ms before it begins.
+        return features if features.columns == self._features else features[self._features]

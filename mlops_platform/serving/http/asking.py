@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from mlops_platform.serving.swap import NotReadyError
 from mlops_platform.spec import Model, Project
 
 _MICROSECONDS = pl.Datetime("us", "UTC")
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,26 +56,30 @@ class Asked:
         if kind == "rows":
             made = examples_of(self.project, self.model.examples, frame, self._names)
             return Question(examples=made.with_columns(pl.col(TIME).cast(_MICROSECONDS)))
-        names = self.project.feature_names(self.model)
-        features = frame.select(names) if kind == "features" else None
+        features = frame[self._features] if kind == "features" else None
         return Question(examples=self._completed(frame), features=features)
 
     def _completed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Entities with the time of the question, their id under the model's name, and every declared column."""
         # Column by column: any expression costs polars 0.1 ms before it begins.
-        columns, rows = frame.to_dict(), frame.height
-        ids = columns.pop(ID, None)
-        columns[self.model.examples.id] = ids if ids is not None else _nulls(rows, pl.String())
+        there, rows = frozenset(frame.columns), frame.height
+        columns = {name: frame[name] for name in self._names if name in there}
+        columns[self.model.examples.id] = frame[ID] if ID in there else _nulls(rows, pl.String())
         now = datetime.now(UTC)
         if TIME not in columns:
-            columns[TIME] = pl.Series([now] * rows, dtype=_MICROSECONDS)
+            columns[TIME] = pl.Series([(now - _EPOCH) // _MICROSECOND] * rows, dtype=pl.Int64).cast(_MICROSECONDS)
         elif columns[TIME].null_count():
             columns[TIME] = columns[TIME].fill_null(pl.lit(now, dtype=_MICROSECONDS))
         for column in self.model.carried:
-            columns.setdefault(column.name, _nulls(rows, TYPES[column.dtype]))
+            if column.name not in there:
+                columns[column.name] = _nulls(rows, TYPES[column.dtype])
         return pl.DataFrame([columns[name].alias(name) for name in self._names])
 
-    @property
+    @cached_property
+    def _features(self) -> list[str]:
+        return list(self.project.feature_names(self.model))
+
+    @cached_property
     def _names(self) -> list[str]:
         model = self.model
         own = [*self.project.entity_keys(model), TIME, *(column.name for column in (*model.context, *model.carried))]

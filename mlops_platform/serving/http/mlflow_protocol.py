@@ -18,8 +18,9 @@ import polars as pl
 from fastapi import APIRouter, Request, Response
 
 from mlops_platform.serving.http import answers
+from mlops_platform.serving.http.arrow_columns import frame_from
 from mlops_platform.serving.http.asking import not_ready
-from mlops_platform.serving.http.columns import WORDS, Given, frame_from, frame_of, require_names
+from mlops_platform.serving.http.columns import WORDS, Given, frame_of, require_names
 from mlops_platform.serving.http.decoding import JSON, content_type, read_json, require_rows
 from mlops_platform.serving.http.errors import Refused, invalid, malformed, refusals, shown
 from mlops_platform.serving.http.predict import PREDICT_REFUSALS, Served

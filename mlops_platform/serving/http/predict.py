@@ -10,8 +10,8 @@ import polars as pl
 from fastapi import APIRouter, Request, Response
 
 from mlops_platform.serving.http import answers
+from mlops_platform.serving.http.arrow_columns import frame_from
 from mlops_platform.serving.http.asking import Asked, not_ready
-from mlops_platform.serving.http.columns import frame_from
 from mlops_platform.serving.http.decoding import (
     ARROW,
     JSON,
