@@ -6,7 +6,7 @@ from datetime import date, time, timedelta
 from typing import Any
 
 from mlops_platform.manifest import Manifest, short
-from mlops_platform.provenance.evidence import evidence, opened
+from mlops_platform.provenance.evidence import Evidence, evidence, opened
 from mlops_platform.provenance.example_rows import example_rows
 from mlops_platform.provenance.feature_rows import Chosen, FeatureRow, raw_of, visible, walked
 from mlops_platform.provenance.live_rows import Told, live_rows
@@ -14,7 +14,6 @@ from mlops_platform.provenance.logged import batch_of, example_of, logged
 from mlops_platform.provenance.runs import Run, runs, version_link
 from mlops_platform.provenance.source_rows import SourceRows
 from mlops_platform.resources.artifacts import ArtifactStore
-from mlops_platform.resources.history import Move
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.prediction_log.personal import personal_columns
 from mlops_platform.resources.source_code import resolve
@@ -25,8 +24,8 @@ LEFT_OUT = "left out: personal"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Why:
-    """Everything behind one prediction.
+class Why(Evidence):
+    """Everything behind one prediction: the evidence for its model version, and what was asked and read.
 
     Attributes:
         prediction: Its row in the prediction log.
@@ -34,13 +33,10 @@ class Why:
         role: ``champion``; ``canary``, whose answers callers get too; ``shadow``, whose answers nobody gets.
         inputs: What was asked: keys, context and time; personal columns are hashed or left out.
         features_read: The values that the model was given.
-        moves: Decisions of the promotion history that are about its model version.
-        checkpoint, dataset, evaluation, verdict, tuning, starts: See ``Evidence``.
         example: The raw rows that the question came from; None where a caller asked, or it is not recorded any more.
         features: One row a feature table of which the version that was read is recorded.
         runs: That made what the answer rests on.
         links: To the UIs: ``version`` in MLflow's registry, ``dagster`` of the run that answered, if one did.
-        missing: What is not recorded, in words.
     """
 
     prediction: dict[str, Any]
@@ -48,18 +44,10 @@ class Why:
     role: str
     inputs: dict[str, Any]
     features_read: dict[str, Any]
-    moves: list[Move]
-    checkpoint: Manifest | None
-    dataset: Manifest | None
-    evaluation: Manifest | None
-    verdict: Manifest | None
-    tuning: Manifest | None
-    starts: list[Manifest]
     example: SourceRows | None
     features: list[FeatureRow]
     runs: list[Run]
     links: dict[str, str]
-    missing: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +84,11 @@ def why(home: Home, project: Project, prediction_id: str) -> Why:
     # Logs of older homes have ids of examples as they are, personal or not.
     named = str(row["example_id"]).startswith("h-") or model.examples.id not in personal_columns(project, model).hashed
     shown = row if named or row["example_id"] is None else {**row, "example_id": LEFT_OUT}
+    missing = [*asked.missing, *known.missing, *_revision(known.checkpoint)]
     return Why(
         prediction=shown, mode=mode, role=row.get("role") or "champion", inputs=asked.inputs,
-        features_read=asked.features_read, moves=known.moves, checkpoint=known.checkpoint, dataset=known.dataset,
-        evaluation=known.evaluation, verdict=known.verdict, tuning=known.tuning, starts=known.starts,
-        example=asked.example, features=asked.features, runs=runs(home, made), links=links,
-        missing=[*asked.missing, *known.missing, *_revision(known.checkpoint)],
+        features_read=asked.features_read, example=asked.example, features=asked.features, runs=runs(home, made),
+        links=links, **{**vars(known), "missing": missing},
     )  # fmt: skip
 
 
@@ -215,7 +202,11 @@ def _revision(checkpoint: Manifest | None) -> list[str]:
 def as_json(found: Why) -> dict[str, Any]:
     """The walk as JSON values; times are ISO 8601 in UTC, what JSON has no number for is text."""
     manifests = {"checkpoint": found.checkpoint, "dataset": found.dataset}
-    return _plain({**asdict(found), "digests": {name: m.digest if m else None for name, m in manifests.items()}})
+    told = asdict(found)
+    # A reader meets the answer and its question before the evidence.
+    asked = {name: told[name] for name in ("prediction", "mode", "role", "inputs", "features_read")}
+    digests = {name: manifest.digest if manifest else None for name, manifest in manifests.items()}
+    return _plain({**asked, **told, "digests": digests})
 
 
 def _plain(value: Any) -> Any:
