@@ -170,7 +170,7 @@ def champion_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             code=("mlops_platform.registry.promotion:decide", "mlops_platform.registry.alias:ChampionAlias"),
             config={"model": model.name, "require_approval": model.gate.require_approval,
                     **({"rollout": True} if rollout is not None else {})},
-            inputs={"verdict": gate.digest, "registered_model": registered.digest,
+            inputs={"verdict": gate.digest, "registered_model": registered.digest, "skew": skew.digest,
                     "history": history.head_before(gate.digest)},
             work=work,
             show=lambda artifact: _show_champion(artifact, history),

@@ -16,8 +16,7 @@ def judged_candidate(project: Project, model: Model, gate: Manifest, registered:
         skew: The skew report.
 
     Raises:
-        PlatformError: They are not about one checkpoint, or what the candidate is told online is not what it learned
-            from: no champion is made of it, whichever station was asked for alone.
+        PlatformError: They are not about one checkpoint.
     """
     checkpoint, station = registered.content["checkpoint"], f"{project.name}/{model.name}"
     if gate.content["challenger_checkpoint"] != checkpoint:
@@ -32,13 +31,17 @@ def judged_candidate(project: Project, model: Model, gate: Manifest, registered:
             found=f"{short(skew.content['checkpoint'])} measured, {short(checkpoint)} registered",
             remedy=f"mlops materialize --select 'key:\"{station}/skew\"'",
         )
-    if not skew.content["agrees"]:
-        different = ", ".join({**skew.content["mismatched"], **skew.content["coded_otherwise"]}) or "its scores"
-        raise PlatformError(
-            required="the online path to tell a candidate what it learned from",
-            found=f"told otherwise: {different}",
-            remedy=f"see the report of {station}/skew; mend what brings these features online, or allow for it in "
-            "Model.skew",
-        )
     return Judged(version=registered.content["version"], checkpoint=checkpoint, verdict=gate.digest,
-                  passed=gate.content["passed"], reason=gate.content["reason"], skew=skew.digest)  # fmt: skip
+                  passed=gate.content["passed"], reason=gate.content["reason"], skew=skew.digest,
+                  skewed=_skewed(skew, station))  # fmt: skip
+
+
+def _skewed(skew: Manifest, station: str) -> str | None:
+    """Why no champion may be made of a candidate, if the online path does not tell it what it learned from."""
+    if skew.content["agrees"]:
+        return None
+    different = ", ".join({**skew.content["mismatched"], **skew.content["coded_otherwise"]}) or "its scores"
+    return (
+        f"the online path tells it otherwise than it learned: {different}; see the report of {station}/skew, and mend "
+        "what brings these features online, or allow for it in Model.skew"
+    )

@@ -17,6 +17,7 @@ class Judged:
         passed: Whether the gate let it through.
         reason: Why, in words and numbers.
         skew: Digest of the report of its skew.
+        skewed: Why its skew holds it back, if it does.
     """
 
     version: str
@@ -25,6 +26,7 @@ class Judged:
     passed: bool
     reason: str
     skew: str | None = None
+    skewed: str | None = None
 
 
 def decide(
@@ -39,7 +41,8 @@ def decide(
     """Appends the decision on a verdict to the history, once for each verdict, and returns the newest decision.
 
     A verdict that was decided stays decided, whatever a person moved since. It is decided again where what held the
-    challenger back is gone: its bar was lifted, approval is no longer required, or no rollout is declared any more.
+    challenger back is gone: its bar was lifted, its skew was mended, approval is no longer required, or no rollout is
+    declared any more.
 
     Args:
         history: Of the model, locked.
@@ -80,6 +83,7 @@ def decide(
             run_id=run_id,
             awaits=awaits,
             skew=judged.skew,
+            skewed=judged.passed and judged.skewed is not None,
         )
     )
 
@@ -121,7 +125,12 @@ def _decided(history: PromotionHistory, judged: Judged, *, require_approval: boo
     decided = False
     for move in history.moves():
         if move.verdict == judged.verdict:
-            decided = (require_approval or not move.awaits) and (rollout or move.action != ROLLOUT)
+            undone = (
+                (move.awaits and not require_approval)
+                or (move.action == ROLLOUT and not rollout)
+                or (move.skewed and judged.skewed is None)
+            )
+            decided = not undone
         elif move.action == "allow" and move.challenger == judged.checkpoint:
             decided = False
     return decided
@@ -135,6 +144,8 @@ def _has_won(history: PromotionHistory, judged: Judged, live: Move) -> bool:
 
 def _against(history: PromotionHistory, judged: Judged, live: str | None) -> str | None:
     """Why a challenger that passed the gate is not promoted; None if nothing speaks against it."""
+    if judged.skewed is not None:
+        return f"Version {judged.version} passed the gate, but {judged.skewed}. {judged.reason}"
     if judged.checkpoint == live:
         return f"Version {judged.version} is live already. {judged.reason}"
     ended = history.ended_rollouts().get(judged.checkpoint)

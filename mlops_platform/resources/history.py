@@ -49,6 +49,7 @@ class Move:
         ended_by: Of an entry that ends a rollout: digest of the judge's finding, or of the verdict on the challenger
             that takes its place; None where a person ended it.
         skew: Digest of the skew report that the decision relied on, if it is known.
+        skewed: Whether that report is what holds the challenger back.
         before: Digest of the entry before.
     """
 
@@ -68,6 +69,7 @@ class Move:
     seconds: float | None = None
     ended_by: str | None = None
     skew: str | None = None
+    skewed: bool = False
     before: str = _FIRST
 
 

@@ -1,7 +1,5 @@
 """The skew of each candidate in the graph: green for the pumps as they are, and no champion without it."""
 
-from collections.abc import Callable
-
 import polars as pl
 import pytest
 
@@ -37,24 +35,24 @@ def test_the_pumps_are_told_online_what_they_learned_from(pumps_home: object) ->
     assert "| pump_state__temperature | 40 | 0.00% |" in feature_table(read_report(found))
 
 
-def test_a_candidate_that_is_told_otherwise_is_not_promoted(
-    pumps_copy: Home, use_home: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_home(pumps_copy.path)
-    plain, history = PackedPath.pack, PromotionHistory(pumps_copy, "pumps", "pump_repair")
+def test_a_candidate_that_is_told_otherwise_is_not_promoted(moved_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, history = PackedPath.pack, PromotionHistory(moved_home, "pumps", "pump_repair")
 
     def zeros(path: PackedPath, table: FeatureTable, rows: pl.DataFrame) -> Packed:
         return plain(path, table, rows.with_columns(pl.col("vibration").fill_null(0)))
 
     monkeypatch.setattr(PackedPath, "pack", zeros)
-    before = history.moves()
+    before, passing = history.moves(), trained(8)
     candidate = f'key:"{MODEL}/checkpoint" or key:"{MODEL}/skew" or group:"evaluation" or group:"registry"'
-    result = materialize(pumps_copy, trained(41), candidate)
+    result = materialize(moved_home, passing, candidate)
     red = red_checks(result)
     assert {f"{MODEL}/skew:features_agree", f"{MODEL}/skew:predictions_agree"} <= set(red)
     assert red[f"{MODEL}/skew:features_agree"]["rate_pump_state__vibration"] > 0  # type: ignore[operator]
-    assert skew(pumps_copy).manifest.content["mismatched"].keys() == {"pump_state__vibration"}
-    assert history.moves() == before and not skew(pumps_copy).manifest.content["agrees"]
+    assert skew(moved_home).manifest.content["mismatched"].keys() == {"pump_state__vibration"}
+    assert history.moves() == before and not skew(moved_home).manifest.content["agrees"]
 
-    (said,) = failures(materialize(pumps_copy, trained(41), f'key:"{MODEL}/champion"')).values()
-    assert "told otherwise: pump_state__vibration" in said and history.moves() == before
+    # Asked for alone, the champion's station says what is live, and why the candidate is not.
+    assert (alone := materialize(moved_home, passing, f'key:"{MODEL}/champion"')).success, failures(alone)
+    (kept,) = history.moves()[len(before) :]
+    assert (kept.action, kept.champion, kept.skewed) == ("keep", before[-1].champion, True)
+    assert "otherwise than it learned: pump_state__vibration" in kept.reason

@@ -86,3 +86,19 @@ def test_an_alias_moved_by_hand_is_seen_and_goes_back(
     assert "pumps/pump_repair/champion:alias_matches_history" not in red_checks(result)
     assert [p.station for p in listening if p.seconds is not None and not p.hit] == ["pumps/pump_repair/champion"]
     assert [m.action for m in PromotionHistory(pumps_copy, "pumps", "pump_repair").moves()] == ["promote", "found"]
+
+
+def test_skew_holds_a_challenger_back_until_it_is_mended(history: PromotionHistory) -> None:
+    decide(history, judged(1), actor="a", run_id="r")
+    skewed = replace(judged(2), skew="sha256:s", skewed="the online path tells it otherwise")
+    kept = decide(history, skewed, actor="a", run_id="r")
+    assert (kept.action, kept.champion, kept.skewed) == ("keep", "1", True) and skewed.skewed in kept.reason
+    assert decide(history, replace(skewed, skew="sha256:t"), actor="a", run_id="r") == kept
+    mended = decide(history, replace(judged(2), skew="sha256:u"), actor="a", run_id="r")
+    assert (mended.action, mended.champion, mended.skew, mended.skewed) == ("promote", "2", "sha256:u", False)
+    assert decide(history, skewed, actor="a", run_id="r") == mended, "what was decided stays decided"
+
+
+def test_what_the_gate_rejects_is_not_held_back_by_skew(history: PromotionHistory) -> None:
+    rejected = decide(history, replace(judged(1, passed=False), skewed="otherwise"), actor="a", run_id="r")
+    assert not rejected.skewed and rejected.reason == "x"
