@@ -151,24 +151,22 @@ class PackedOnlineStore(OnlineStore):
         entity_name_to_join_key_map: dict[str, str], online_features_response: Any, *rest: Any,
     ) -> None:  # fmt: skip
         """Reads as Feast does, then withholds what is older than its view's ttl."""
-        for group in grouped_refs:
-            before = len(online_features_response.results)
-            super()._read_features_per_fv(
-                config, [group], join_key_values, entity_name_to_join_key_map, online_features_response, *rest
-            )
-            _withhold(config, group[0], online_features_response.results[before:])
+        before = len(online_features_response.results)
+        super()._read_features_per_fv(
+            config, grouped_refs, join_key_values, entity_name_to_join_key_map, online_features_response, *rest
+        )
+        _withhold(config, grouped_refs, online_features_response.results[before:])
 
     async def _read_features_per_fv_async(
         self, config: RepoConfig, grouped_refs: list[Any], join_key_values: dict[str, Any],
         entity_name_to_join_key_map: dict[str, str], online_features_response: Any, *rest: Any,
     ) -> None:  # fmt: skip
         """Does what ``_read_features_per_fv`` does, in threads."""
-        for group in grouped_refs:
-            before = len(online_features_response.results)
-            await super()._read_features_per_fv_async(
-                config, [group], join_key_values, entity_name_to_join_key_map, online_features_response, *rest
-            )
-            _withhold(config, group[0], online_features_response.results[before:])
+        before = len(online_features_response.results)
+        await super()._read_features_per_fv_async(
+            config, grouped_refs, join_key_values, entity_name_to_join_key_map, online_features_response, *rest
+        )
+        _withhold(config, grouped_refs, online_features_response.results[before:])
 
     def _store(self, config: RepoConfig) -> PackedStore:
         path = Path(config.online_store.path)
@@ -177,13 +175,23 @@ class PackedOnlineStore(OnlineStore):
         return self._stores.setdefault(path, PackedStore(path))
 
 
-def _withhold(config: RepoConfig, table: FeatureView, vectors: Sequence[Any]) -> None:
-    """Marks values older than the view's ttl; Feast's own path never does (feast#4133)."""
-    ttl = getattr(table, "ttl", None)
-    if not config.online_store.enforce_ttl or not ttl:
+def _withhold(config: RepoConfig, grouped_refs: Sequence[tuple[Any, list[str]]], vectors: Sequence[Any]) -> None:
+    """Marks values older than their view's ttl; Feast's own path never does (feast#4133).
+
+    Args:
+        config: Says whether it does.
+        grouped_refs: Views, each with the features that are asked of it.
+        vectors: One a feature, in that order.
+    """
+    if not config.online_store.enforce_ttl:
         return
-    oldest = datetime.now(UTC) - ttl
-    for vector in vectors:
+    tables = [table for table, features in grouped_refs for _ in features]
+    now = datetime.now(UTC)
+    for table, vector in zip(tables, vectors, strict=True):
+        ttl = getattr(table, "ttl", None)
+        if not ttl:
+            continue
+        oldest = now - ttl
         for place, (moment, status) in enumerate(zip(vector.event_timestamps, vector.statuses, strict=True)):
             if status != FieldStatus.NOT_FOUND and moment.ToDatetime(UTC) < oldest:
                 vector.values[place].CopyFrom(Value())
