@@ -1,15 +1,16 @@
 """``why`` over HTTP: JSON for programs, a page for people. ``cli`` puts these routes beside those that answer."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Path
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlops_platform.errors import MissingArtifactError, PlatformError
 from mlops_platform.provenance.logged import UnknownPredictionError
 from mlops_platform.provenance.page import error_page, page
-from mlops_platform.provenance.walk import as_json, why
+from mlops_platform.provenance.walk import Why, as_json, why
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Project
 
@@ -102,26 +103,30 @@ def why_router(home: Home, project: Project) -> APIRouter:
     """
     router = APIRouter(prefix="/v1/predictions", tags=["why"])
 
+    def answered(prediction_id: str, response: type[Response], told: Callable[[Why], Any],
+                 error_told: Callable[[PlatformError], Any]) -> Response:  # fmt: skip
+        """The walk, or why there is none, in the form of one route."""
+        try:
+            return response(told(why(home, project, prediction_id)), headers=_HEADERS)
+        except PlatformError as error:
+            status, shown = _refused(home, error)
+            return response(error_told(shown), status_code=status, headers=_HEADERS)
+
     @router.get("/{prediction_id}/why", response_model=Explanation, responses=_REFUSALS,
                 summary="Walk an answer back to its model, feature rows and source files")  # fmt: skip
-    def explain(prediction_id: str = _ID) -> JSONResponse:
-        try:
-            return JSONResponse(as_json(why(home, project, prediction_id)), headers=_HEADERS)
-        except PlatformError as error:
-            status, told = _refused(home, error)
-            body = {"required": told.required, "found": told.found, "remedy": told.remedy}
-            return JSONResponse(body, status_code=status, headers=_HEADERS)
+    def explain(prediction_id: str = _ID) -> Response:
+        return answered(prediction_id, JSONResponse, as_json, _error_json)
 
     @router.get("/{prediction_id}", response_class=HTMLResponse, responses=_PAGES,
                 summary="The same walk as a page for people")  # fmt: skip
-    def show(prediction_id: str = _ID) -> HTMLResponse:
-        try:
-            return HTMLResponse(page(why(home, project, prediction_id)), headers=_HEADERS)
-        except PlatformError as error:
-            status, told = _refused(home, error)
-            return HTMLResponse(error_page(told), status_code=status, headers=_HEADERS)
+    def show(prediction_id: str = _ID) -> Response:
+        return answered(prediction_id, HTMLResponse, page, error_page)
 
     return router
+
+
+def _error_json(error: PlatformError) -> dict[str, str]:
+    return {"required": error.required, "found": error.found, "remedy": error.remedy}
 
 
 def _refused(home: Home, error: PlatformError) -> tuple[int, PlatformError]:
