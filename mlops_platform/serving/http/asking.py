@@ -54,7 +54,7 @@ class Asked:
     def question(self, kind: str, frame: pl.DataFrame) -> Question:
         """The question that rows of a kind are."""
         if kind == "rows":
-            made = examples_of(self.project, self.model.examples, frame, self._names)
+            made = examples_of(self.project, self.model, frame, self._names)
             return Question(examples=made.with_columns(pl.col(TIME).cast(_MICROSECONDS)))
         features = frame[self._features] if kind == "features" else None
         return Question(examples=self._completed(frame), features=features)

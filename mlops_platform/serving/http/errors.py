@@ -20,7 +20,7 @@ class Refused(PlatformError):
     """A request that is not answered.
 
     Attributes:
-        status: HTTP status, 4xx or 503.
+        status: HTTP status, 4xx, 501 or 503.
         reason: One word for metrics and logs; it holds nothing of the request.
         headers: Further headers of the answer.
     """
@@ -117,6 +117,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         413: "The body, or its number of rows, is too large.", 415: "A body of another type.",
         421: "A Host that is not this service's.", 422: "A value does not fit its column.",
         429: "Too many requests at a time; Retry-After says when.", 431: "Headers are too large.",
+        501: "The project's own function makes no questions of rows; other kinds are answered.",
         503: "The model is not ready; Retry-After says when to ask again.",
     }  # fmt: skip
     return {status: {"model": Refusal, "description": meaning[status]} for status in statuses}

@@ -97,7 +97,7 @@ def predict_router(served: Served) -> APIRouter:
         f"/v1/models/{served.name}/predict", predict, methods=["POST"], name=f"predict_{served.name}",
         operation_id=f"predict_{served.name}", summary=f"Predictions of {served.name}",
         description=served.asked.model.description, response_model=served.schemas.answer,
-        responses={**refusals(*PREDICT_REFUSALS), 200: {"content": {ARROW: {"schema": _BINARY}},
+        responses={**refusals(*PREDICT_REFUSALS, 501), 200: {"content": {ARROW: {"schema": _BINARY}},
                                                         "description": "A prediction for each row, in order."}},
         openapi_extra=_request(served),
     )  # fmt: skip

@@ -1,21 +1,23 @@
 """Raw rows that a caller brings become examples by the project's own functions, as in batch: one for each row."""
 
+import logging
 from collections.abc import Sequence
 
 import polars as pl
 
-from mlops_platform.errors import PlatformError
 from mlops_platform.resources.delta import PARTITION, month_of
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.serving.http.columns import TIME
 from mlops_platform.serving.http.errors import Refused, invalid
-from mlops_platform.spec import Examples, Project, RawTable
+from mlops_platform.spec import Examples, Model, Project, RawTable
 
+_LOG = logging.getLogger(__name__)
 _ROW = "_row"
-_OF_VALUES = (pl.exceptions.PolarsError, ValueError, OverflowError)
+# What the project's code may raise: anything, and polars panics beside Python's exceptions.
+_FAILURES = (Exception, pl.exceptions.PanicException)
 
 
-def examples_of(project: Project, asked: Examples, rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+def examples_of(project: Project, model: Model, rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Examples that the project makes of raw rows.
 
     Its function sees all of them at once and may give them in another order, but an answer has to be of the row at its
@@ -23,7 +25,7 @@ def examples_of(project: Project, asked: Examples, rows: pl.DataFrame, names: Se
     of these answers hold an example is the number of its row, and takes log2(N) questions where one a row takes N.
 
     Args:
-        project, asked: The declarations.
+        project, model: The declarations.
         rows: N rows with the columns of the raw table of what is to be predicted.
         names: Columns of an example.
 
@@ -31,20 +33,17 @@ def examples_of(project: Project, asked: Examples, rows: pl.DataFrame, names: Se
         N rows of those columns, in the order of the rows.
 
     Raises:
-        Refused: Two rows are versions of one fact, the function does not make one example of each, or a value does not
-            suit it.
-        PlatformError: The function itself does not work, whatever the values.
+        Refused: 422 where two rows are versions of one fact, the function does not make one example of each, or fails
+            on their values; 501 where it does not work whatever the values.
     """
+    asked = model.examples
     table = project.raw_table(asked.upcoming_source)
     _require_facts_once(table, rows)
-    raw = _as_landed(table, rows)
+    raw = _as_landed(model, table, rows)
     number = pl.col(_ROW)
     halves = [raw.filter((number // (1 << bit)) % 2 == 1) for bit in range((rows.height - 1).bit_length())]
-    whole, *parts = _made(asked.upcoming, [raw, *halves])
-    missing = [name for name in names if name not in whole.columns]
-    if missing:
-        raise PlatformError(required=f"{asked.upcoming} to give {', '.join(names)}",
-                            found=f"no {', '.join(missing)}", remedy="mend the function")  # fmt: skip
+    whole, *parts = _made(model, asked.upcoming, [raw, *halves])
+    _require_form(model, whole, names)
     places = _places(asked, whole[asked.id].to_list(), [part[asked.id].to_list() for part in parts], rows.height)
     examples = whole.select(names).with_columns(pl.Series(_ROW, places, dtype=pl.Int64)).sort(_ROW).drop(_ROW)
     if examples[TIME].null_count():
@@ -66,33 +65,54 @@ def _require_facts_once(table: RawTable, rows: pl.DataFrame) -> None:
                           "send one version of each")  # fmt: skip
 
 
-def _as_landed(table: RawTable, rows: pl.DataFrame) -> pl.DataFrame:
+def _require_form(model: Model, whole: pl.DataFrame, names: Sequence[str]) -> None:
+    """Refuses what is no frame of examples, whatever its values."""
+    asked = model.examples
+    missing = [name for name in names if name not in whole.columns]
+    if missing:
+        raise _broken(model, asked.upcoming, f"no column {', '.join(missing)}")
+    if getattr(whole.schema[TIME], "time_zone", None) is None:
+        raise _broken(model, asked.upcoming, f"{TIME} of {whole.schema[TIME]}, no time with a zone")
+    if whole.schema[asked.id].is_nested():
+        raise _broken(model, asked.upcoming, f"{asked.id} of {whole.schema[asked.id]}")
+
+
+def _as_landed(model: Model, table: RawTable, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows as the raw table holds them: with their times, and where they came from."""
     numbered = rows.with_row_index(_ROW).with_columns(pl.col(_ROW).cast(pl.Int64))
-    (timed,) = _made(table.times, [numbered])
+    (timed,) = _made(model, table.times, [numbered])
     return timed.with_columns(pl.lit("asked").alias("_file"), month_of("event_timestamp").alias(PARTITION))
 
 
-def _made(reference: str, frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+def _made(model: Model, reference: str, frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
     """What a function of the project makes of each frame."""
-    make = resolve(reference)
     try:
+        make = resolve(reference)
         return pl.collect_all([make(frame.lazy()) for frame in frames])
-    except _OF_VALUES as error:
-        _require_working(reference, frames[0].clear())
-        raise invalid("rows", f"rows that {reference} makes questions of", type(error).__name__,
-                      "look at the values: a date or a time of day may be none") from None  # fmt: skip
+    except _FAILURES as error:
+        _require_working(model, reference, frames[0].clear())
+        _LOG.warning("%s fails on rows that model %s is asked about", reference, model.name, exc_info=error)
+        raise invalid(
+            "rows", f"rows of which {reference} makes questions for {model.name}", f"{type(error).__name__} in it",
+            "look at the values, as a date or a time of day that is none; or ask by entities",
+        ) from error  # fmt: skip
 
 
-def _require_working(reference: str, none: pl.DataFrame) -> None:
+def _require_working(model: Model, reference: str, none: pl.DataFrame) -> None:
     """A function that fails without any value fails by its own mistake, not by the caller's."""
     try:
         resolve(reference)(none.lazy()).collect()
-    except _OF_VALUES as error:
-        raise PlatformError(
-            required=f"{reference} to work on rows as its raw table holds them", remedy="mend the function",
-            found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
-        ) from error  # fmt: skip
+    except _FAILURES as error:
+        raise _broken(model, reference, f"{type(error).__name__} in it, whatever the rows", error) from error
+
+
+def _broken(model: Model, reference: str, found: str, error: BaseException | None = None) -> Refused:
+    """The refusal of rows that nobody can mend but who wrote the function: to ask again does not help."""
+    _LOG.error("%s cannot make questions for model %s: %s", reference, model.name, found, exc_info=error)
+    return Refused(
+        501, "function", required=f"{reference} to make questions of rows for {model.name}", found=found,
+        remedy="ask by entities or by features; the service's log tells its operator where the function fails",
+    )  # fmt: skip
 
 
 def _places(asked: Examples, whole: list[object], parts: list[list[object]], rows: int) -> list[int]:

@@ -81,7 +81,8 @@ class Running:
 def run_app(live: Any, **arguments: Any) -> Running:
     """An application with these settings; other arguments go to ``create_app``."""
     settings = Settings(**{n: arguments.pop(n) for n in list(arguments) if n in Settings.__dataclass_fields__})
-    service = arguments.pop("service", None) or Service(project=PROJECT, models={MODEL.name: Kept(live)})
+    project = arguments.pop("project", PROJECT)
+    service = arguments.pop("service", None) or Service(project=project, models={MODEL.name: Kept(live)})
     return Running(create_app(service, settings=settings, **arguments), settings)
 
 

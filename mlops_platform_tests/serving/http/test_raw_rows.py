@@ -1,6 +1,7 @@
 """Questions by raw rows through the flights project's own function: an example for each row, at its row's place."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mlops_platform.errors import PlatformError
 from mlops_platform.projects.flights.project import PROJECT
 from mlops_platform.serving.http.asking import Asked
 from mlops_platform.serving.http.columns import row_columns
 from mlops_platform.serving.http.decoding import rows_frame
 from mlops_platform.serving.http.errors import Refused
+from mlops_platform.serving.http.logs import Lines
 from mlops_platform.spec import Model, Project
 from mlops_platform_tests.lineage.pumps.project import MODEL as PUMPS_MODEL
 from mlops_platform_tests.lineage.pumps.project import PROJECT as PUMPS
@@ -84,6 +85,47 @@ def of_digits(rows: pl.LazyFrame) -> pl.LazyFrame:
     return planned(rows).with_columns(weekday=pl.col("pump").str.slice(1).str.to_integer())
 
 
+def untyped(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Another mistake of the project's."""
+    return planned(rows).with_columns(weekday="4" + 4)  # type: ignore[operator]
+
+
+def unfinished(rows: pl.LazyFrame) -> None:
+    """Gives nothing."""
+    planned(rows)
+
+
+def of_local_time(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Times without a zone."""
+    return planned(rows).with_columns(pl.col("event_timestamp").dt.replace_time_zone(None))
+
+
+def of_lists(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Ids that are no ids."""
+    return planned(rows).with_columns(inspection_id=pl.concat_list("pump"))
+
+
+def of_a_table(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Looks pumps up in a table that does not have them all."""
+    known = {f"P{number}": number for number in range(4)}
+    return planned(rows).with_columns(
+        weekday=pl.Series([known[pump] for pump in rows.collect()["pump"]], dtype=pl.Int64)
+    )
+
+
+def of_an_assertion(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Takes values for granted."""
+    assert all(len(pump) < 5 for pump in rows.collect()["pump"]), rows.collect()
+    return planned(rows)
+
+
+def of_a_panic(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Meets what polars itself does not expect."""
+    if rows.collect()["pump"].str.len_chars().max() == 9:
+        raise pl.exceptions.PanicException("PX-SECRET")
+    return planned(rows)
+
+
 def test_a_flight_becomes_the_example_that_batch_makes_of_it() -> None:
     (example,) = asked(rows=[FLIGHT]).to_dicts()
     assert example["flight_id"] == "2013-09-01T00:01Z-B6-1083-JFK"
@@ -128,11 +170,35 @@ def test_a_function_that_makes_other_than_one_example_of_each_row_is_refused(fun
     assert refused.value.status == 422
 
 
-def test_a_mistake_of_the_function_is_not_told_as_the_callers() -> None:
-    with pytest.raises(PlatformError, match="weekdya") as failed:
-        asked(*changed("misspelt"), readings(2))
-    assert not isinstance(failed.value, Refused)
-    assert asked(*changed("of_digits"), readings(2))["weekday"].to_list() == [0, 1]
-    with pytest.raises(Refused, match="makes questions of") as refused:
-        asked(*changed("of_digits"), [{"pump": "PX-SECRET", "at": "2024-05-09T06:00:00Z"}])
+@pytest.mark.parametrize("function", ["misspelt", "untyped", "unfinished", "of_local_time", "of_lists"])
+def test_a_function_that_never_works_is_told_as_such_and_not_to_be_asked_again(function: str) -> None:
+    with pytest.raises(Refused) as failed:
+        asked(*changed(function), readings(2))
+    assert (failed.value.status, failed.value.headers) == (501, {})
+    assert f":{function}" in failed.value.required and "pump_repair" in failed.value.required
+    assert "entities" in failed.value.remedy
+
+
+@pytest.mark.parametrize("function", ["of_digits", "of_a_table", "of_an_assertion", "of_a_panic"])
+def test_whatever_a_function_raises_at_a_callers_value_is_a_refusal_without_that_value(function: str) -> None:
+    assert asked(*changed(function), readings(2))["pump"].to_list() == ["P0", "P1"]
+    with pytest.raises(Refused, match="makes questions for pump_repair") as refused:
+        asked(*changed(function), [{"pump": "PX-SECRET", "at": "2024-05-09T06:00:00Z"}])
+    assert refused.value.status == 422
     assert "SECRET" not in str(refused.value)
+
+
+def test_a_function_that_fails_is_no_failure_of_the_service(
+    serving: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"rows": [{"pump": "PX-SECRET", "at": "2024-05-09T06:00:00Z"}]}
+    for function, status in (("of_a_table", 422), ("untyped", 501)):
+        project, model = changed(function)
+        client = serving(project=project).client
+        answer = client.post(f"/v1/models/{model.name}/predict", json=body)
+        assert answer.status_code == status and "retry-after" not in answer.headers
+        assert sorted(answer.json()) == ["found", "remedy", "required"]
+        assert f":{function}" in answer.text and model.name in answer.text and "SECRET" not in answer.text
+    lines = [Lines().format(record) for record in caplog.records]
+    assert any("of_a_table" in line and "KeyError" in line and "test_raw_rows.py" in line for line in lines)
+    assert not any("SECRET" in line for line in lines)
