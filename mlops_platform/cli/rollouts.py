@@ -19,14 +19,13 @@ def open_rollouts(project: Project, home: Home) -> dict[str, dict[str, Any]]:
         if entry is None:
             continue
         digest, begun = entry
-        promise, asked = RolloutRecords(home, project.name, model.name).promise(), model.serving.rollout
-        own = promise if promise is not None and promise.rollout == digest else None
-        against = held_back(asked, digest, begun, own, datetime.now(UTC)) if asked else "no rollout is declared"
+        promise, asked = RolloutRecords(home, project.name, model.name).promise(digest), model.serving.rollout
+        against = held_back(asked, begun, promise, datetime.now(UTC)) if asked else "no rollout is declared"
         found[model.name] = {
             "version": begun.version, "champion": begun.champion, "since": begun.at,
             "kind": asked.kind if asked else None, "share": asked.share if asked and asked.kind == "canary" else None,
-            "verdict": own.verdict if own else None, "reason": own.reason if own else None,
-            "looks": own.looks if own else 0, "judged": own.at if own else None, "held_back": against,
+            "verdict": promise.verdict if promise else None, "reason": promise.reason if promise else None,
+            "looks": promise.looks if promise else 0, "judged": promise.at if promise else None, "held_back": against,
         }  # fmt: skip
     return found
 

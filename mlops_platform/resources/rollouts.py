@@ -83,20 +83,26 @@ class RolloutRecords:
     def __init__(self, home: Home, project: str, model: str) -> None:
         self.folder = home.rollout(project, model)
 
-    def promise(self) -> Promise | None:
-        """The judge's newest verdict; None where it has given none yet.
+    def promise(self, rollout: str) -> Promise | None:
+        """The judge's newest verdict on a rollout; None where it has given none yet, or its newest is on another.
+
+        Args:
+            rollout: Digest of the history's entry by which it began.
 
         Raises:
-            CorruptArtifactError: Its record is not one.
+            CorruptArtifactError: The verdict's record is not one.
         """
         path = self.folder / "judge.json"
+        if not path.is_file():
+            return None
         try:
-            return Promise(**json.loads(path.read_bytes())) if path.is_file() else None
+            found = Promise(**json.loads(path.read_bytes()))
         except (ValueError, TypeError) as error:
             raise CorruptArtifactError(
                 required=f"the verdict of a rollout's judge in {path}", found=str(error),
                 remedy="remove the file; the judge writes it again",
             ) from error  # fmt: skip
+        return found if found.rollout == rollout else None
 
     def give(self, promise: Promise) -> None:
         """Writes down the judge's newest verdict."""
@@ -135,16 +141,16 @@ def bucket(seconds: float) -> int:
     return max(0, math.floor(math.log(max(seconds, 1e-6) / 1e-6, _GROWTH)))
 
 
-def held_back(rollout: Rollout, digest: str, begun: Move, promise: Promise | None, now: datetime) -> str | None:
+def held_back(rollout: Rollout, begun: Move, promise: Promise | None, now: datetime) -> str | None:
     """Why a challenger may not meet traffic now; None where it may. No judge, no rollout.
 
     Args:
         rollout: As declared.
-        digest, begun: The entry of the history by which it began.
-        promise: The judge's newest verdict.
+        begun: The entry of the history by which it began.
+        promise: The judge's newest verdict on it.
         now: UTC.
     """
-    if promise is None or promise.rollout != digest:
+    if promise is None:
         until = datetime.fromisoformat(begun.at) + patience(rollout)
         return None if now < until else f"the judge has given no verdict since the rollout began, {begun.at}"
     if promise.verdict == LOSE:

@@ -173,16 +173,15 @@ class Challenger:
         if self._tally is None or self._tally.rollout != digest:
             self._meeting, self._loaded, self._tally = None, None, Tally(digest)
             self._load(begun, self._tally)
-        promise = self._records.promise()
-        own = promise if promise is not None and promise.rollout == digest else None
-        self._why = held_back(self._asked, digest, begun, own, datetime.now(UTC))
+        promise = self._records.promise(digest)
+        self._why = held_back(self._asked, begun, promise, datetime.now(UTC))
         if self._loaded is None or self._why is not None:
             self._why = self._why or f"it was refused: {self._tally.counts().refused}"
             self._meeting = None
             return
-        until = datetime.fromisoformat(own.until if own else begun.at)
+        until = datetime.fromisoformat(promise.until if promise else begun.at)
         self._meeting = Meeting(rollout=digest, loaded=self._loaded, champion=str(begun.checkpoint), tally=self._tally,
-                                until=until if own else until + patience(self._asked))  # fmt: skip
+                                until=until if promise else until + patience(self._asked))  # fmt: skip
 
     def _load(self, begun: Move, tally: Tally) -> None:
         found = Pointed(version=str(begun.version), checkpoint=begun.challenger)

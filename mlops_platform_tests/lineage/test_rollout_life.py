@@ -64,9 +64,9 @@ def test_a_challenger_meets_traffic_is_judged_by_labels_and_becomes_champion(mov
     home, project = moved_home, rolling(8, margin=0.5)
     history, rows = PromotionHistory(home, "pumps", "pump_repair"), mornings(8)
     run(home, project, "*")
-    begun = history.rollout()
-    assert begun is not None and (begun.version, begun.champion) == ("3", "2")
-    promise = RolloutRecords(home, "pumps", "pump_repair").promise()
+    entry = history.rollout_entry()
+    assert entry is not None and (entry[1].version, entry[1].champion) == ("3", "2")
+    promise = RolloutRecords(home, "pumps", "pump_repair").promise(entry[0])
     assert promise is not None and promise.verdict == "go on"
 
     assert ask(home, project, rows) == {("champion", "2")}

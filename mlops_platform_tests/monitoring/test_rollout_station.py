@@ -97,8 +97,9 @@ def rolling_home(moved_home: Home) -> Rolling:
 def test_the_better_challenger_is_promoted_by_its_finding(rolling_home: Rolling, listening: list[Progress]) -> None:
     first = rolling_home.judge()
     assert first.manifest.content["verdict"] == "go on" and "0 labelled questions" in first.manifest.content["reason"]
-    promise = rolling_home.records.promise()
+    promise = rolling_home.records.promise(rolling_home.entry[0])
     assert promise is not None and promise.rollout == rolling_home.entry[0] and promise.finding == first.manifest.digest
+    assert rolling_home.records.promise("sha256:of another") is None
     rolling_home.asked(range(1, 3), better="challenger")
     second = rolling_home.judge()
     assert second.manifest.content["labelled"] == 8 and "2 days: 3 are required" in second.manifest.content["reason"]
@@ -135,11 +136,11 @@ def test_a_rerun_is_no_further_look_and_renews_the_promise(rolling_home: Rolling
         assert materialize(rolling_home.home, project, BOTH).success
     finding = Refs(rolling_home.home).read("pumps/pump_repair/rollout")
     assert [look["number"] for look in read_report(finding)["looks"]] == [1, 2]
-    before = rolling_home.records.promise()
+    before = rolling_home.records.promise(rolling_home.entry[0])
     listening.clear()
     assert materialize(rolling_home.home, project, BOTH).success
     assert all(p.hit for p in listening if p.seconds is not None)
-    after = rolling_home.records.promise()
+    after = rolling_home.records.promise(rolling_home.entry[0])
     assert before is not None and after is not None and after.until > before.until
     assert replace(after, at="", until="") == replace(before, at="", until="")
     assert (
@@ -172,7 +173,7 @@ def test_the_sensor_asks_in_time_and_silence_is_told(rolling_home: Rolling, use_
     assert [key.path[-1] for key in request.asset_selection or []] == ["rollout", "rollout_decision"]
     assert "has no verdict yet" in request.tags["mlops/because"]
     rolling_home.judge()
-    promise = rolling_home.records.promise()
+    promise = rolling_home.records.promise(rolling_home.entry[0])
     assert promise is not None
     at = datetime.fromisoformat(promise.at)
     assert tick(at + timedelta(minutes=59)) == []

@@ -210,9 +210,9 @@ def test_a_verdict_of_a_time_to_come_lets_nobody_meet_traffic(moved_home: Home) 
     asked = rolling(4, every="1h").models[0].serving.rollout
     assert begun is not None and asked is not None
     promised(moved_home, rollout)
-    promise = RolloutRecords(moved_home, "pumps", "pump_repair").promise()
-    assert held_back(asked, rollout, begun, promise, now - timedelta(minutes=50)) is None
-    assert "clock" in str(held_back(asked, rollout, begun, promise, now - timedelta(minutes=70)))
+    promise = RolloutRecords(moved_home, "pumps", "pump_repair").promise(rollout)
+    assert held_back(asked, begun, promise, now - timedelta(minutes=50)) is None
+    assert "clock" in str(held_back(asked, begun, promise, now - timedelta(minutes=70)))
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -42,12 +42,11 @@ def unjudged(project: Project, home: Home, model: Model, rollout: Rollout, now: 
     if begun is None:
         return None
     digest, move = begun
-    promise = RolloutRecords(home, project.name, model.name).promise()
-    own = promise if promise is not None and promise.rollout == digest else None
-    reason = held_back(rollout, digest, move, own, now)
-    if reason is None or (own is not None and own.verdict != GO_ON):
+    promise = RolloutRecords(home, project.name, model.name).promise(digest)
+    reason = held_back(rollout, move, promise, now)
+    if reason is None or (promise is not None and promise.verdict != GO_ON):
         return None
-    since = own.until if own else (datetime.fromisoformat(move.at) + patience(rollout)).isoformat()
+    since = promise.until if promise else (datetime.fromisoformat(move.at) + patience(rollout)).isoformat()
     return Event(
         kind="rollout_unjudged", key=digest_of([digest, since]), project=project.name, environment=home.environment,
         at=since, reason=f"Version {move.version} meets no traffic: {reason}.", by=None, model=model.name,

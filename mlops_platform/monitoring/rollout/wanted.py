@@ -39,12 +39,12 @@ def wanted(home: Home, project: Project, model: Model, rollout: Rollout, now: da
     if begun is None:
         return None
     digest, entry = begun
-    promise = RolloutRecords(home, project.name, model.name).promise()
+    promise = RolloutRecords(home, project.name, model.name).promise(digest)
     raw = Refs(home).find(f"{project.name}/raw/{model.examples.source}")
     landed = raw.manifest.digest if raw is not None else ""
     turn = int((now - datetime.fromisoformat(entry.at)) / duration(rollout.every))
     key = f"rollout:{project.name}/{model.name}:{short(digest)}:{turn}:{short(landed)}"
-    if promise is None or promise.rollout != digest:
+    if promise is None:
         return Wanted(key=key, because=f"the rollout of version {entry.version} has no verdict yet")
     if promise.verdict != GO_ON:
         return Wanted(key=key, because=f"the verdict is to {promise.verdict}, and the rollout is open")
