@@ -9,7 +9,7 @@ from polars.io.plugins import register_io_source
 
 from mlops_platform.manifest import Manifest
 from mlops_platform.provenance.source_rows import SourceRows, by_file
-from mlops_platform.resources.delta_files import TableFiles, literal
+from mlops_platform.resources.delta_files import TableFiles, collected, literal
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import RawTable
 
@@ -39,7 +39,7 @@ def example_rows(home: Home, table: RawTable, raw: Manifest, function: Function,
         keys: Values of the example's columns that the raw table may have under the same names.
     """
     files = TableFiles.at(home.root / raw.delta.path, raw.delta.version)
-    near = files.scan({"event_timestamp": (at - _NEAR, at + ahead + _NEAR)}).collect()
+    (near,) = collected([files.scan({"event_timestamp": (at - _NEAR, at + ahead + _NEAR)})], [files])
     # Rows of one time lie together, so that what gives the example is one run of them.
     ordered = near.sort("event_timestamp", maintain_order=True)
     asked = _Asked(function, ordered.schema, identity, value)

@@ -14,7 +14,7 @@ from mlops_platform.manifest import Manifest
 from mlops_platform.provenance.evidence import opened
 from mlops_platform.provenance.source_rows import SourceRows, by_file
 from mlops_platform.resources.artifacts import ArtifactStore
-from mlops_platform.resources.delta_files import Bounds, TableFiles, literal, within
+from mlops_platform.resources.delta_files import Bounds, TableFiles, collected, literal, within
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.source_code import resolve
 from mlops_platform.spec import FeatureTable, duration
@@ -108,7 +108,7 @@ def visible(home: Home, table: FeatureTable, names: Sequence[str], keys: dict[st
         if newest is not None and file[f"max.{_EVENT}"].item() < newest[_EVENT]:
             break
         rows = files.scan(bounds, file).filter((pl.col(_KNOWN) <= literal(at)) | pl.col(_KNOWN).is_null())
-        read = rows.select(*names, _EVENT, _KNOWN).collect(engine="in-memory")
+        (read,) = collected([rows.select(*names, _EVENT, _KNOWN)], [files])
         newest = _newer(newest, newest_of(read))
     return newest
 
@@ -173,15 +173,16 @@ def _raw_rows(home: Home, chosen: Sequence[Chosen]) -> list[pl.DataFrame]:
     whole = {source: (min(low for low, _ in each), max(high for _, high in each)) for source, each in spans.items()}
     close = {source: span for source, span in whole.items()
              if len(spans[source]) > 1 and span[1] - span[0] <= _CLOSE}  # fmt: skip
-    read = pl.collect_all([_files(home, source).scan({_EVENT: span}) for source, span in close.items()],
-                          engine="in-memory")  # fmt: skip
+    tables = {_source(each): _files(home, _source(each)) for each in chosen}
+    every = list(tables.values())
+    read = collected([tables[source].scan({_EVENT: span}) for source, span in close.items()], every)
     shared = dict(zip(close, read, strict=True))
     rows = [
         shared[_source(each)].lazy().filter(within(bound)) if _EVENT in bound and _source(each) in shared
-        else _files(home, _source(each)).scan(bound)
+        else tables[_source(each)].scan(bound)
         for each, bound in zip(chosen, bounds, strict=True)
     ]  # fmt: skip
-    return pl.collect_all(rows, engine="in-memory")
+    return collected(rows, every)
 
 
 def _bounds(chosen: Chosen) -> dict[str, tuple[Any, Any]]:

@@ -13,7 +13,7 @@ from mlops_platform.manifest import Manifest
 from mlops_platform.provenance.evidence import standing
 from mlops_platform.provenance.feature_rows import PRESENT, Chosen, FeatureRow, raw_of, walked
 from mlops_platform.resources.artifacts import MANIFEST, ArtifactStore
-from mlops_platform.resources.delta_files import Bounds, TableFiles
+from mlops_platform.resources.delta_files import Bounds, TableFiles, collected
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.prediction_log.personal import KEY, Personal, key_file, personal_columns
 from mlops_platform.spec import FeatureTable, Model, Project
@@ -104,7 +104,7 @@ class _Search:
         event, known = moment(times["event"]), moment(times.get("known"))
         bounds: Bounds = {**{key: (value, value) for key, value in open_keys.items()}, _EVENT: (event, event)}
         rows = files.scan(bounds).filter(pl.col(_KNOWN).eq_missing(pl.lit(known, files.schema[_KNOWN])))
-        found = rows.select(*table.keys, *names, _EVENT, _KNOWN).collect(engine="in-memory")
+        (found,) = collected([rows.select(*table.keys, *names, _EVENT, _KNOWN)], [files])
         secret = [key for key in table.keys if key in hashed]
         if not secret or found.is_empty():
             return found

@@ -9,7 +9,7 @@ from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest
 from mlops_platform.resources.artifacts import MANIFEST, Artifact, ArtifactStore
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
-from mlops_platform.resources.delta_files import TableFiles
+from mlops_platform.resources.delta_files import TableFiles, collected
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.prediction_log.ids import worker_of
 from mlops_platform.resources.prediction_log.segments import pending
@@ -57,7 +57,8 @@ def _in_log(home: Home, project: Project, model: Model, prediction_id: str) -> d
     path = home.prediction_log(project.name, model.name)
     if not DeltaDoor(path).exists:
         return None
-    found = TableFiles.at(path).scan({"prediction_id": (prediction_id, prediction_id)}).collect(engine="in-memory")
+    files = TableFiles.at(path)
+    (found,) = collected([files.scan({"prediction_id": (prediction_id, prediction_id)})], [files])
     return _row(found)
 
 

@@ -5,7 +5,7 @@ by its commit's file.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from mlops_platform.errors import MissingArtifactError
+from mlops_platform.errors import CorruptArtifactError, MissingArtifactError, PlatformError
 from mlops_platform.resources.delta import PARTITION, POLARS_TYPES
 
 # Delta's statistics of times are cut to milliseconds.
@@ -87,6 +87,39 @@ class TableFiles:
             try_parse_hive_dates=False, missing_columns="insert", extra_columns="ignore", glob=False,
         )  # fmt: skip
         return (rows.filter(within(bounds)) if bounds else rows).select(list(self.schema))
+
+
+def collected(plans: Sequence[pl.LazyFrame], tables: Sequence[TableFiles]) -> list[pl.DataFrame]:
+    """What plans over tables give, read together.
+
+    Args:
+        plans: Made from ``TableFiles.scan``.
+        tables: All tables that they read.
+
+    Raises:
+        MissingArtifactError: A file of a table is gone.
+        CorruptArtifactError: One was cut off, or holds no rows of the table.
+    """
+    try:
+        return pl.collect_all(plans, engine="in-memory")
+    except (OSError, pl.exceptions.ComputeError) as error:
+        raise _unreadable(tables, error) from error
+
+
+def _unreadable(tables: Sequence[TableFiles], error: Exception) -> PlatformError:
+    """The file at fault, as far as Delta's log tells: one that is gone, or has another size."""
+    remedy = "restore it from a backup"
+    for table in tables:
+        for path, size in table.files.select("path", "size_bytes").iter_rows():
+            required = f"the file {path} of version {table.version} of its table, {size:,} bytes"
+            if not Path(path).is_file():
+                return MissingArtifactError(required=required, found="no such file", remedy=remedy)
+            if (now := Path(path).stat().st_size) != size:
+                return CorruptArtifactError(required=required, found=f"{now:,} bytes", remedy=remedy)
+    folders = sorted({str(Path(path).parent) for table in tables for path in table.files["path"]})
+    return CorruptArtifactError(
+        required=f"Parquet files that can be read in {', '.join(folders[:3])}", found=str(error), remedy=remedy
+    )
 
 
 def within(bounds: Bounds) -> pl.Expr:

@@ -1,19 +1,23 @@
 """A home of the pumps in which live answers were logged as ``mlops serve`` logs them."""
 
+import asyncio
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
+from fastapi import FastAPI
 
+from mlops_platform.provenance.router import why_router
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.prediction_log.schema import log_rows
-from mlops_platform_tests.lineage.pumps.project import MODEL
+from mlops_platform_tests.lineage.pumps.project import MODEL, PROJECT
 
 ANSWERED = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
 
@@ -61,3 +65,24 @@ def live(pumps_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
     for name in ("MLOPS_HOME", "DAGSTER_HOME"):
         monkeypatch.setenv(name, str(home.path))
     return home
+
+
+class Client:
+    """Asks the routes in this process."""
+
+    def __init__(self, home: Home) -> None:
+        self._app = FastAPI()
+        self._app.include_router(why_router(home, PROJECT))
+
+    def get(self, path: str) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+                return await client.get(path)
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture
+def client(live: Home) -> Client:
+    return Client(live)

@@ -1,49 +1,25 @@
 """``why`` over HTTP: the schema holds, refusals are told, and nothing on the page can become markup."""
 
-import asyncio
 import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import httpx
 import pytest
-from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_platform.provenance.html import link, table, tag
 from mlops_platform.provenance.page import page
-from mlops_platform.provenance.router import Explanation, Untold, why_router
+from mlops_platform.provenance.router import Explanation, Untold
 from mlops_platform.provenance.walk import why
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.home import Home
 from mlops_platform_tests.lineage.pumps.project import PROJECT
-from mlops_platform_tests.provenance.conftest import answer, feature_row
+from mlops_platform_tests.provenance.conftest import Client, answer, feature_row
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(1)> & \N{RIGHT-TO-LEFT OVERRIDE}"
-
-
-class Client:
-    """Asks the routes in this process."""
-
-    def __init__(self, home: Home) -> None:
-        self._app = FastAPI()
-        self._app.include_router(why_router(home, PROJECT))
-
-    def get(self, path: str) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self._app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-                return await client.get(path)
-
-        return asyncio.run(ask())
-
-
-@pytest.fixture
-def client(live: Home) -> Client:
-    return Client(live)
 
 
 class Seen(HTMLParser):
