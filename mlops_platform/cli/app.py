@@ -285,7 +285,7 @@ def dev(
     """Run Dagster's UI and daemon, MLflow's UI and the live answers, on this home until Ctrl-C."""
     from mlops_platform.cli.dev import serve
 
-    live = answers_port if serving.models_of_rows(context.project()) else None
+    live = answers_port if context.project().models else None
     raise typer.Exit(serve(context.home(), port, mlflow_port, live))
 
 

@@ -27,7 +27,7 @@ _MIB = 1 << 20
 
 
 def serve(
-    models: Annotated[list[str] | None, typer.Argument(help="Names of models. Default: every model of rows.")] = None,
+    models: Annotated[list[str] | None, typer.Argument(help="Names of models. Default: every model.")] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but loopback needs MLOPS_SERVE_TOKEN.")
     ] = "127.0.0.1",
@@ -58,25 +58,13 @@ def serve(
 
 
 def _served(project: Project, asked: list[str] | None) -> tuple[str, ...]:
-    """Names of the models to serve: those asked for, or every model of rows.
+    """Names of the models to serve: those asked for, or every one.
 
     Raises:
-        PlatformError: One is not declared, or is of sequences: live answers carry no state from row to row.
+        PlatformError: One is not declared.
     """
-    rows = models_of_rows(project)
-    wanted = [project.model(name, asked_by="mlops serve").name for name in asked or rows]
-    of_sequences = [name for name in wanted if name not in rows] or ([] if rows else [m.name for m in project.models])
-    if of_sequences:
-        raise PlatformError(
-            required="models of rows, to be answered live", found=f"{', '.join(of_sequences)}, of sequences",
-            remedy="leave it out; its answers for the next day are in the prediction log: mlops materialize",
-        )  # fmt: skip
-    return tuple(wanted)
-
-
-def models_of_rows(project: Project) -> list[str]:
-    """Names of the models that can answer live."""
-    return [model.name for model in project.models if model.network.sequence is None]
+    every = [model.name for model in project.models]
+    return tuple(project.model(name, asked_by="mlops serve").name for name in asked or every)
 
 
 def register(app: typer.Typer) -> None:

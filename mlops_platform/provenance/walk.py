@@ -117,7 +117,7 @@ def _batch(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _
             replace(row, keys=_kept(hidden, row.keys), values=_kept(hidden, row.values, f"{row.view}__"))
             for row in walked(home, chosen)
         ],
-        made=[batch.manifest], missing=[*missing, *_sequence(model)],
+        made=[batch.manifest], missing=[*missing, *_sequence(model, f"predictions {short(batch.manifest.digest)}")],
     )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def _live(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _Q
     return _Question(
         inputs=told.inputs, features_read=_features_read(project, model, {**told.inputs, **told.features}),
         example=None, features=features, made=[],
-        missing=[*missing, *_sequence(model)],
+        missing=[*missing, *_sequence(model, told.marks.get("state"))],
     )  # fmt: skip
 
 
@@ -181,12 +181,12 @@ def _kept(hidden: frozenset[str], values: dict[str, Any], view: str = "") -> dic
             for name, value in values.items()}  # fmt: skip
 
 
-def _sequence(model: Model) -> list[str]:
+def _sequence(model: Model, state: str | None) -> list[str]:
     if model.network.sequence is None:
         return []
     entity = ", ".join(model.network.sequence.entity)
     return [f"the steps before: a model of sequences also answers from the state that the earlier rows of its {entity} "
-            "left, and these are not listed"]  # fmt: skip
+            f"left ({state or 'not named in the log'}), and these are not listed"]  # fmt: skip
 
 
 def _revision(checkpoint: Manifest | None) -> list[str]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.online_store import OnlineFeatures
+from mlops_platform.scoring.states import score_from
 from mlops_platform.serving.loading import LoadedVersion
 from mlops_platform.serving.policy import Marks, Policy
 from mlops_platform.serving.question import Question
@@ -42,6 +43,14 @@ class Prepared:
     marks: Marks
 
 
+def marked(version: LoadedVersion, prepared: Prepared) -> Marks:
+    """What a version's answers say of each row: of its features and, of sequences, from which state it went on."""
+    if version.states is None:
+        return prepared.marks
+    told = version.states.marks(prepared.frame)
+    return [{**of_features, **of_state} for of_features, of_state in zip(prepared.marks, told, strict=True)]
+
+
 class Answering:
     """How one model's questions are answered, whichever version does it; threads may ask at once."""
 
@@ -70,9 +79,17 @@ class Answering:
         return Prepared(frame=frame, features=features, marks=marks)
 
     def score(self, version: LoadedVersion, prepared: Prepared) -> np.ndarray:
-        """Scores float32 [N] or [N, H] of prepared rows by a version."""
+        """Scores float32 [N] or [N, H] of prepared rows by a version; of sequences, as the steps after its states.
+
+        Raises:
+            InputError: A column is missing or of another type than in training; of sequences, two rows are one step, or
+                one is not later than the state of its entity.
+        """
         started = time.perf_counter()
-        scores = version.scorer.score(prepared.frame)
+        if version.states is None:
+            scores = version.scorer.score(prepared.frame)
+        else:
+            scores = score_from(version.scorer, prepared.frame, version.states.states)
         self._observe("scoring", time.perf_counter() - started)
         return scores
 

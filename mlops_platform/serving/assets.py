@@ -22,6 +22,7 @@ _WORK = (
     "mlops_platform.serving.batch:predict",
     "mlops_platform.serving.batch:log_predictions",
 )
+_STATES = "mlops_platform.serving.states:write_states"
 
 
 def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
@@ -29,7 +30,8 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     tables = list(project.feature_columns(model))
     sources = [model.examples.source, model.examples.upcoming_source]
     through = (model.examples.labelled,) if model.network.sequence is not None else ()
-    code = (*_WORK, model.examples.upcoming, *through)
+    answering = (*_WORK, model.examples.upcoming, *through)
+    code = (*answering, _STATES) if model.network.sequence is not None else answering
 
     @dg.asset(
         key=[project.name, model.name, "predictions"],
@@ -62,8 +64,8 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             **{f"{kind}:{name}": manifest.digest for (kind, name), manifest in read.items()},
         }
         config = _config(project, model)
-        source = closure(*code)
-        # Named by what decides its answers: a file that only went to quarantine gives the same batch, logged once.
+        source = closure(*answering)
+        # Named by what decides its answers: quarantined files and how states are kept are not, so it is logged once.
         rows = {f"{kind}:{name}": manifest.delta.digest for (kind, name), manifest in read.items()}
         batch = digest_of([{**inputs, **rows}, config, source.digest, source.distributions])
 
@@ -115,6 +117,7 @@ def _answer(
     from mlops_platform.resources.prediction_log.personal import Personal
     from mlops_platform.resources.prediction_log.segments import log_lock
     from mlops_platform.serving.batch import log_predictions, next_day, predict, upcoming
+    from mlops_platform.serving.states import write_states
 
     home = stations.home
     tables = {key: manifest.table for key, manifest in read.items() if manifest.table is not None}
@@ -124,8 +127,12 @@ def _answer(
     examples = upcoming(model, raw[model.examples.upcoming_source], day)
     checkpoint = stations.store.open("checkpoint", champion["checkpoint"])
     past, private = raw[model.examples.source], Personal(home, project, model)
-    answers = predict(model, examples, FeastDoor(home, project), features, checkpoint, batch, past, private)
+    feast = FeastDoor(home, project)
+    answers = predict(model, examples, feast, features, checkpoint, batch, past, private)
     answers.write_parquet(folder / "predictions.parquet", compression="zstd", statistics=False)
+    kept: dict[str, Any] = {}
+    if model.network.sequence is not None:
+        kept = write_states(folder, model, feast, features, checkpoint, past, examples.columns)
     log = DeltaDoor(home.prediction_log(project.name, model.name))
     version = champion["version"]
     with exclusive(home, log_lock(project, model)):
@@ -133,7 +140,8 @@ def _answer(
                         run_id=run_id, private=private)  # fmt: skip
     forecast = isinstance(model.task, Forecast)
     mean = (answers["score"].explode() if forecast else answers["score"]).mean()
-    return {"rows": answers.height, "day": day.isoformat(), "version": version, "batch": batch, "mean_score": mean}
+    return {"rows": answers.height, "day": day.isoformat(), "version": version, "batch": batch, "mean_score": mean,
+            **kept}  # fmt: skip
 
 
 def _show(artifact: Artifact) -> dict[str, object]:

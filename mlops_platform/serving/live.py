@@ -11,7 +11,7 @@ import numpy as np
 from mlops_platform.resources.aliases import CHAMPION
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.online import OnlineDoor
-from mlops_platform.serving.answering import Answering, Observe, Online, Prepared
+from mlops_platform.serving.answering import Answering, Observe, Online, Prepared, marked
 from mlops_platform.serving.challenger import Challenger, Meeting, taken
 from mlops_platform.serving.identity import LiveIds
 from mlops_platform.serving.loading import LoadedVersion
@@ -85,7 +85,9 @@ class LiveModel:
             ``registry``: why the registry told nothing at the last look, or None; ``draining``: versions that left and
             have answers under way; ``swaps``: how often the champion changed; ``reason``: why it is not ready, or None;
             ``rollout``: of the open rollout its ``version``, whether it ``meets_traffic``, why it is ``held_back``, and
-            what it ``scored``, ``failed`` to and ``dropped`` here; None where none is open.
+            what it ``scored``, ``failed`` to and ``dropped`` here; None where none is open; ``states``: of a model of
+            sequences, the states that it goes on from (None: none yet) and, as ``awaited``, why there are none of the
+            version that the alias points to, or no newer ones; None of a model of rows.
         """
         champion = self._champion
         loaded, refused = champion.loaded, champion.refused
@@ -100,7 +102,14 @@ class LiveModel:
             "swaps": champion.swaps,
             "reason": None if self.ready else str(champion.not_ready()),
             "rollout": self._challenger.standing() if self._challenger is not None else None,
+            "states": self._states(loaded),
         }  # fmt: skip
+
+    def _states(self, loaded: LoadedVersion | None) -> dict[str, Any] | None:
+        if self.model.network.sequence is None:
+            return None
+        held, awaited = loaded.states if loaded else None, self._champion.awaited
+        return {**(held.standing() if held else {}), "awaited": str(awaited) if awaited is not None else None}
 
     def answer(self, question: Question) -> list[Answer]:
         """Answers each row of a question, once by what its caller gets.
@@ -108,7 +117,8 @@ class LiveModel:
         Raises:
             NotReadyError: No version is warm.
             RefusedRowsError: A row lacks a feature without which no answer is given.
-            InputError: A column is missing or of another type than in training.
+            InputError: A column is missing or of another type than in training; of sequences, two rows are one step, or
+                one is not later than the state of its entity.
             PlatformError: The online store or the log does not work.
         """
         prepared = self._answering.prepare(question)
@@ -144,8 +154,8 @@ class LiveModel:
         for by, role, rows, scores in parts:
             part = taken(prepared, rows)
             answers.append(Answer(rows=rows, ids=list(ids[rows]), scores=scores, version=by.version,
-                                  checkpoint=by.checkpoint, role=role, features=part.features, marks=part.marks,
-                                  answered_at=at))  # fmt: skip
+                                  checkpoint=by.checkpoint, role=role, features=part.features,
+                                  marks=marked(by, part), answered_at=at))  # fmt: skip
         return at, answers
 
     def refresh(self) -> None:

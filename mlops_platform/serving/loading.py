@@ -17,6 +17,7 @@ from mlops_platform.resources.aliases import CHECKPOINT_TAG, Pointed
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 from mlops_platform.resources.home import Home
 from mlops_platform.scoring import Encoding, Scorer
+from mlops_platform.serving.states import LiveStates, read_states
 from mlops_platform.spec import Column, Forecast, Model, Project
 
 TOLERANCE = 1e-5
@@ -43,21 +44,25 @@ class LoadedVersion:
         checkpoint: Digest.
         scorer: Its program; several threads may ask it at once.
         loaded_at: UTC.
+        states: From which a program of sequences goes on; None of one of rows.
     """
 
     version: str
     checkpoint: str
     scorer: Scorer
     loaded_at: datetime
+    states: LiveStates | None = None
 
 
-def load_version(home: Home, project: Project, model: Model, found: Pointed) -> LoadedVersion:
+def load_version(home: Home, project: Project, model: Model, found: Pointed,
+                 predictions: Artifact | None = None) -> LoadedVersion:  # fmt: skip
     """Verifies, loads and warms a version.
 
     Args:
         home: Where its checkpoint and its package lie.
         project, model: The declaration.
         found: The version and its checkpoint, as the registry tells them.
+        predictions: With the states of a program of sequences.
 
     Raises:
         StoreError: The process lacks memory or file descriptors, which says nothing of the version.
@@ -68,6 +73,8 @@ def load_version(home: Home, project: Project, model: Model, found: Pointed) -> 
         checkpoint = _checkpoint(home, project, model, found, where)
         scorer = Scorer.load(checkpoint)
         _require_declared(project, model, scorer.encoding, where)
+        carried = scorer.encoding.carried
+        states = read_states(predictions, carried) if predictions is not None and carried is not None else None
         _warm(model, scorer, home.mlflow / "models" / checkpoint.folder.name, checkpoint.manifest.digest, where)
     except PlatformError:
         raise
@@ -82,7 +89,7 @@ def load_version(home: Home, project: Project, model: Model, found: Pointed) -> 
             remedy="register the checkpoint again, or promote another version",
         ) from error  # fmt: skip
     return LoadedVersion(version=found.version, checkpoint=checkpoint.manifest.digest, scorer=scorer,
-                         loaded_at=datetime.now(UTC))  # fmt: skip
+                         loaded_at=datetime.now(UTC), states=states)  # fmt: skip
 
 
 def _checkpoint(home: Home, project: Project, model: Model, found: Pointed, where: str) -> Artifact:

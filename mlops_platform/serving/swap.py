@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mlops_platform.resources.aliases import Pointed, ReadRegistry, pointed, reg
 from mlops_platform.resources.home import Home
 from mlops_platform.serving.loading import LoadedVersion, load_version
 from mlops_platform.serving.refusals import Refusal, Refusals
+from mlops_platform.serving.states import StatesOfCheckpoints, read_states
 from mlops_platform.spec import Model, Project
 
 
@@ -58,6 +60,7 @@ class Swap:
         refused: The version that the alias points to now, where it was refused.
         trouble: Why the registry told nothing at the last look; None where it answered.
         swaps: How often a version took the place of another.
+        awaited: Of sequences: why there are no states of the version that the alias points to, or no newer ones.
     """
 
     def __init__(self, home: Home, project: Project, model: Model, alias: str) -> None:
@@ -71,6 +74,9 @@ class Swap:
         self.refused: Refusal | None = None
         self.trouble: str | None = None
         self.swaps = 0
+        sequence = model.network.sequence
+        self._states = StatesOfCheckpoints(home, project, model) if sequence is not None else None
+        self.awaited: PlatformError | None = None
 
     @property
     def loaded(self) -> LoadedVersion | None:
@@ -105,15 +111,9 @@ class Swap:
     def not_ready(self) -> NotReadyError:
         """Why nothing answers."""
         name = f"{self._project.name}.{self._model.name}"
-        sequence = self._model.network.sequence
-        if sequence is not None:
-            return NotReadyError(
-                required=f"{name} to be a network of rows, to be answered live",
-                found=f"one of sequences by {', '.join(sequence.entity)}, whose state after the newest row is not kept",
-                remedy="take its batch answers, which the station predictions gives: mlops materialize",
-            )  # fmt: skip
-        if self.refused is not None:
-            return NotReadyError(required=self.refused.required, found=self.refused.found, remedy=self.refused.remedy)
+        told = self.refused or self.awaited
+        if told is not None:
+            return NotReadyError(required=told.required, found=told.found, remedy=told.remedy)
         return NotReadyError(
             required=f"a version of {name} with the alias {self.alias}",
             found=self.trouble or "none yet", remedy=f"see: mlops history {self._model.name}",
@@ -121,8 +121,6 @@ class Swap:
 
     def refresh(self) -> None:
         """One look at the alias: what it points to is loaded, verified and warmed, and takes the old one's place."""
-        if self._model.network.sequence is not None:
-            return
         with self._polling:
             try:
                 found = pointed(self._registry, registered_name(self._project.name, self._model.name), self.alias)
@@ -145,6 +143,7 @@ class Swap:
         live = self.loaded
         if live is not None and (live.version, live.checkpoint) == (found.version, found.checkpoint):
             self.refused = self._tried = None
+            self._renew(live)
             return
         looked = self._fingerprint(found)
         if looked == self._tried:
@@ -152,8 +151,16 @@ class Swap:
                 # Where the disk took no record of it before.
                 self._refusals.record(self.refused)
             return
+        predictions = None
+        if self._states is not None and found.checkpoint is not None:
+            try:
+                predictions, self.awaited = self._states.find(found.checkpoint), None
+            except PlatformError as error:
+                # Nothing is wrong with the version: its states come when the predictions station has answered by it.
+                self.awaited = error
+                return
         try:
-            self._replace(load_version(self._home, self._project, self._model, found))
+            self._replace(load_version(self._home, self._project, self._model, found, predictions))
             self.refused = self._tried = None
         except StoreError:
             raise
@@ -165,11 +172,25 @@ class Swap:
             self.refused = told
             self._refusals.record(told)
 
-    def _replace(self, loaded: LoadedVersion | None) -> None:
+    def _renew(self, live: LoadedVersion) -> None:
+        """The version goes on from newer states, where the predictions station made some by it."""
+        carried = live.scorer.encoding.carried
+        if self._states is None or carried is None:
+            return
+        try:
+            made = self._states.find(live.checkpoint, live.states)
+            if made is not None:
+                self._replace(replace(live, states=read_states(made, carried)), swapped=False)
+            self.awaited = None
+        except PlatformError as error:
+            # Those in place are as good as they were.
+            self.awaited = error
+
+    def _replace(self, loaded: LoadedVersion | None, *, swapped: bool = True) -> None:
         old = self._held
         self._held = Held(loaded, self._gone) if loaded is not None else None
         if old is not None:
-            self.swaps += loaded is not None
+            self.swaps += loaded is not None and swapped
             with self._lock:
                 self._draining.add(old)
             old.retire()

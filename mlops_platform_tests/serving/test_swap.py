@@ -213,12 +213,12 @@ def test_without_a_champion_it_is_not_ready_and_says_why(home: Home) -> None:
         live.answer(by_values(pl.DataFrame({**rows, "pump_state__temperature": [1.0], "pump_state__vibration": [1.0]})))
 
 
-def test_a_model_of_sequences_is_not_answered_live_and_says_so(moved_home: Home) -> None:
+def test_a_model_of_sequences_waits_for_the_states_of_its_checkpoint_and_says_what_to_run(moved_home: Home) -> None:
     sequences = replace(MODEL.network, sequence=Sequence(entity=("pump",), window=8))
     live = LiveModel(moved_home, PROJECT, replace(MODEL, network=sequences), every=None)
     live.refresh()
-    assert not live.ready and "sequences by pump" in live.standing()["reason"]
-    with pytest.raises(NotReadyError, match="batch answers"):
+    assert not live.ready and "no states" in live.standing()["reason"] and refused(moved_home) == []
+    with pytest.raises(NotReadyError, match=r"mlops materialize --select 'key:\"pumps/pump_repair/predictions\"'"):
         live.answer(by_values(holdout(moved_home)))
     assert refused(moved_home) == []
 

@@ -15,7 +15,7 @@
 | ``inputs`` | String | JSON of the example of a live answer: keys, context, carried; personal ones hashed or left out |
 | ``features`` | String | JSON ``{table__column: value}`` of what a live answer used |
 | ``feature_times`` | String | JSON ``{table: {event, known, status}}``; null where the caller gave the features |
-| ``marks`` | String | JSON of the features that were missing, stale or filled; null: none |
+| ``marks`` | String | JSON: features that were missing, stale or filled, and the ``state`` gone on from; null: none |
 
 What a batch answer used is in the ``predictions`` artifact of its batch, so its JSON columns are null.
 """

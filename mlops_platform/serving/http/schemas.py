@@ -170,7 +170,10 @@ def _answer(title: str, model: Model) -> type[BaseModel]:
         score=(score, ...),
         role=(_ROLE, ...),
         version=(str | left_out, Field(None, description="of a canary, the version that answered")),
-        marks=(dict[str, str] | left_out, Field(None, description="features that were missing, stale or defaults")),
+        marks=(
+            dict[str, str] | left_out,
+            Field(None, description="features that were missing, stale or defaults, and of which state"),
+        ),
         features=(dict[str, Used] | left_out, Field(None, description="where return_features is true")),
     )
     made: type[BaseModel] = create_model(
