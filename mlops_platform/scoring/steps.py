@@ -87,7 +87,8 @@ def _placed(frame: pl.DataFrame, entity: Sequence[str]) -> pl.DataFrame:
     twice = rows.filter(pl.struct(*entity, TIME).is_duplicated())
     if not twice.is_empty():
         raise InputError(
-            required=f"one row for each {', '.join(entity)} and {TIME}", found=f"several of {twice.row(0)[1:]}",
+            required=f"one row for each {', '.join(entity)} and {TIME}",
+            found="several of " + ", ".join(map(str, twice.row(0)[1:])),
             remedy="keep one of them, or name a further column in Sequence.entity",
         )  # fmt: skip
     return rows.with_columns(step=pl.int_range(pl.len()).over(entity), length=pl.len().over(entity))

@@ -17,6 +17,7 @@ from mlops_platform.resources.aliases import CHECKPOINT_TAG, Pointed
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 from mlops_platform.resources.home import Home
 from mlops_platform.scoring import Encoding, Scorer
+from mlops_platform.scoring.steps import Carried
 from mlops_platform.serving.states import LiveStates, read_states
 from mlops_platform.spec import Column, Forecast, Model, Project
 
@@ -74,7 +75,7 @@ def load_version(home: Home, project: Project, model: Model, found: Pointed,
         scorer = Scorer.load(checkpoint)
         _require_declared(project, model, scorer.encoding, where)
         carried = scorer.encoding.carried
-        states = read_states(predictions, carried) if predictions is not None and carried is not None else None
+        states = _states(predictions, carried, where) if carried is not None else None
         _warm(model, scorer, home.mlflow / "models" / checkpoint.folder.name, checkpoint.manifest.digest, where)
     except PlatformError:
         raise
@@ -90,6 +91,15 @@ def load_version(home: Home, project: Project, model: Model, found: Pointed,
         ) from error  # fmt: skip
     return LoadedVersion(version=found.version, checkpoint=checkpoint.manifest.digest, scorer=scorer,
                          loaded_at=datetime.now(UTC), states=states)  # fmt: skip
+
+
+def _states(predictions: Artifact | None, carried: Carried, where: str) -> LiveStates:
+    if predictions is None:
+        raise PlatformError(
+            required=f"states for {where} to go on from", found="none",
+            remedy="take its batch answers, which walk through all rows before",
+        )  # fmt: skip
+    return read_states(predictions, carried)
 
 
 def _checkpoint(home: Home, project: Project, model: Model, found: Pointed, where: str) -> Artifact:

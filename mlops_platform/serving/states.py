@@ -59,10 +59,10 @@ class StatesOfCheckpoints:
         self._refs, self._station = Refs(home), f"{project.name}/{model.name}/predictions"
 
     def find(self, checkpoint: str, held: LiveStates | None = None) -> Artifact | None:
-        """The artifact that has them; None where it is the one that ``held`` came from.
+        """The artifact that has them, undamaged; None where it is the one that ``held`` came from.
 
         Raises:
-            PlatformError: There is none of this checkpoint yet.
+            PlatformError: There is none of this checkpoint yet, or its bytes are not those that were made.
         """
         made = self._refs.find(self._station)
         if made is not None and held is not None and made.manifest.digest == held.predictions:
@@ -76,6 +76,7 @@ class StatesOfCheckpoints:
                 required=f"predictions with the states of checkpoint {short(checkpoint)}, from which it answers live",
                 found=found, remedy=f"mlops materialize --select 'key:\"{self._station}\"'",
             )  # fmt: skip
+        made.file(STATES)
         return made
 
 

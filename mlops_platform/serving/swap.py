@@ -10,6 +10,7 @@ from pathlib import Path
 from mlops_platform.errors import PlatformError, StoreError
 from mlops_platform.manifest import digest_of
 from mlops_platform.resources.aliases import Pointed, ReadRegistry, pointed, registered_name
+from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.home import Home
 from mlops_platform.serving.loading import LoadedVersion, load_version
 from mlops_platform.serving.refusals import Refusal, Refusals
@@ -136,7 +137,7 @@ class Swap:
     def _follow(self, found: Pointed | None) -> None:
         if found is None:
             live = self.loaded
-            self.refused = self._tried = None
+            self.refused = self._tried = self.awaited = None
             self.trouble = f"the alias {self.alias} points nowhere; version {live.version} answers on" if live else None
             return
         self.trouble = None
@@ -145,20 +146,20 @@ class Swap:
             self.refused = self._tried = None
             self._renew(live)
             return
-        looked = self._fingerprint(found)
-        if looked == self._tried:
-            if self.refused is not None:
-                # Where the disk took no record of it before.
-                self._refusals.record(self.refused)
-            return
         predictions = None
         if self._states is not None and found.checkpoint is not None:
             try:
                 predictions, self.awaited = self._states.find(found.checkpoint), None
             except PlatformError as error:
                 # Nothing is wrong with the version: its states come when the predictions station has answered by it.
-                self.awaited = error
+                self.refused, self._tried, self.awaited = None, None, error
                 return
+        looked = self._fingerprint(found, predictions)
+        if looked == self._tried:
+            if self.refused is not None:
+                # Where the disk took no record of it before.
+                self._refusals.record(self.refused)
+            return
         try:
             self._replace(load_version(self._home, self._project, self._model, found, predictions))
             self.refused = self._tried = None
@@ -199,12 +200,13 @@ class Swap:
         with self._lock:
             self._draining.discard(held)
 
-    def _fingerprint(self, found: Pointed) -> str:
-        """Of the version and of the files by which it is judged, told by their sizes and times."""
+    def _fingerprint(self, found: Pointed, predictions: Artifact | None) -> str:
+        """Of the version, its states and the files by which it is judged, told by their sizes and times."""
         name = (found.checkpoint or "").removeprefix("sha256:")
         folders = [self._home.artifacts / "checkpoint" / name, self._home.mlflow / "models" / name] if name else []
         files = [_file(path) for folder in folders for path in sorted(folder.rglob("*"))]
-        return digest_of([found.version, found.checkpoint, files])
+        states = predictions.manifest.digest if predictions is not None else None
+        return digest_of([found.version, found.checkpoint, states, files])
 
 
 def _file(path: Path) -> list[object]:

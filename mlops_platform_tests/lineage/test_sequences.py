@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlops_platform.errors import PlatformError
 from mlops_platform.manifest import Manifest, digest_file, short
+from mlops_platform.resources.aliases import Pointed
 from mlops_platform.resources.artifacts import Artifact, ArtifactStore
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.feast import FeastDoor
@@ -19,6 +21,7 @@ from mlops_platform.resources.refs import Refs
 from mlops_platform.scoring import InputError, Scorer
 from mlops_platform.serving.answer_log import AnswerLog
 from mlops_platform.serving.live import LiveModel
+from mlops_platform.serving.loading import load_version
 from mlops_platform.serving.question import Question
 from mlops_platform.spec import Network, Sequence
 from mlops_platform_tests.lineage.run import failures, land, materialize, red_checks
@@ -246,3 +249,24 @@ def test_without_states_of_its_checkpoint_it_is_not_ready(wells: Home, predictio
     live.refresh()
     assert live.ready and live.standing()["states"]["awaited"] is None
     live.close()
+
+
+def test_damaged_states_are_no_fault_of_the_version_and_later_ones_are_taken(
+    wells: Home, predictions: Manifest
+) -> None:
+    remade(wells, damaged=True)
+    live = LiveModel(wells, PROJECT, MODEL, every=None)
+    live.refresh()
+    standing = live.standing()
+    assert not live.ready and standing["refused"] is None and "states.parquet of digest" in standing["reason"]
+    assert list(wells.refusals("wells", "water_level").glob("*.json")) == []
+    Refs(wells).write(predictions)
+    live.refresh()
+    assert live.ready and live.standing()["states"]["predictions"] == predictions.digest
+    live.close()
+
+
+def test_no_program_of_sequences_is_loaded_without_states(wells: Home) -> None:
+    checkpoint = of(wells, "checkpoint").manifest.digest
+    with pytest.raises(PlatformError, match="states for"):
+        load_version(wells, PROJECT, MODEL, Pointed(version="1", checkpoint=checkpoint))

@@ -100,7 +100,7 @@ def refusing() -> Iterator[None]:
     except InputError as error:
         raise Refused(422, "input", required=error.required, found=error.found, remedy=error.remedy) from None
     except NotReadyError as error:
-        raise not_ready(error.found) from None
+        raise not_ready(str(error)) from None
 
 
 def not_ready(reason: str) -> Refused:
