@@ -19,7 +19,6 @@ from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
 
 if TYPE_CHECKING:
-    from mlops_platform.monitoring.labelled import Ids
     from mlops_platform.resources.delta import DeltaDoor
 
 
@@ -46,17 +45,18 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         "whether they are worse than its evaluation.",
     )
     def monitoring(context: dg.AssetExecutionContext, stations: Stations) -> Iterator[dg.MaterializeResult]:
+        from mlops_platform.monitoring.prediction_log import labels_config, shipped_log
         from mlops_platform.resources.delta import DeltaDoor
 
-        home, history = stations.home, PromotionHistory(stations.home, project.name, model.name)
-        live = _live(stations, history)
+        home = stations.home
+        live = _live(stations, PromotionHistory(home, project.name, model.name))
         if live is None:
             stations.skip(context, f"no version passed the gate yet; mlops history {model.name} says why")
             return
         predictions = stations.input(f"{project.name}/{model.name}/predictions").manifest
         raw = stations.input(f"{project.name}/raw/{source}").manifest
-        log, logged_ids = _prediction_log(home, project, model)
-        answered = log.version
+        log, logged_ids = shipped_log(home, project, model)
+        answered = _version(log, home, model)
 
         def work(folder: Path) -> Made:
             from mlops_platform.monitoring.report import write_report
@@ -67,17 +67,13 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
             context.log.info(content["reason"])
             return Made(content=content)
 
-        examples = model.examples
-        inputs = {"predictions": predictions.digest, "log": f"version {answered}", f"raw:{source}": raw.digest,
-                  "checkpoint": live.checkpoint, "version": live.version}  # fmt: skip
         yield stations.make(
             context,
             kind="monitoring_report",
-            code=("mlops_platform.monitoring.report:write_report", examples.labelled),
-            config={"model": model.name, "labelled": examples.labelled, "id": examples.id,
-                    "calendar": examples.calendar, "metric": model.gate.metric, "monitoring": asdict(model.monitoring),
-                    **model.task.recipe()},
-            inputs={**inputs, "evaluation": live.evaluation.manifest.digest} if live.evaluation else inputs,
+            code=("mlops_platform.monitoring.report:write_report", model.examples.labelled),
+            config={**labels_config(model), "monitoring": asdict(model.monitoring)},
+            inputs={"predictions": predictions.digest, "log": f"version {answered}", f"raw:{source}": raw.digest,
+                    **_told(live)},
             work=work,
             show=_show,
             track=lambda artifact: tracked_content(artifact.manifest.content),
@@ -86,22 +82,20 @@ def monitoring_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     return monitoring
 
 
-def _prediction_log(home: Home, project: Project, model: Model) -> "tuple[DeltaDoor, Ids | None]":
-    """The log with all that was answered live by now, and how it writes ids, where these are personal."""
-    from mlops_platform.resources.delta import DeltaDoor
-    from mlops_platform.resources.prediction_log.personal import Personal
-    from mlops_platform.resources.prediction_log.shipping import ship
-
-    ship(home, project, model)
-    private = Personal(home, project, model)
-
-    log = DeltaDoor(home.prediction_log(project.name, model.name))
+def _version(log: "DeltaDoor", home: Home, model: Model) -> int:
+    """The log's newest version; a champion has answered, so that there is one."""
     if not log.exists:
         raise MissingArtifactError(
             required=f"the prediction log of {model.name}", found=f"no table {home.relative(log.path)}",
             remedy="restore it from a backup: a log that is gone is not written again",
         )  # fmt: skip
-    return log, private.example_ids if private.columns.hashed else None
+    return log.version
+
+
+def _told(live: Live) -> dict[str, str]:
+    """What is live as inputs, by their roles."""
+    evaluation = {"evaluation": live.evaluation.manifest.digest} if live.evaluation else {}
+    return {"checkpoint": live.checkpoint, "version": live.version, **evaluation}
 
 
 def _live(stations: Stations, history: PromotionHistory) -> Live | None:

@@ -44,12 +44,11 @@ def rollout_asset(project: Project, model: Model, rollout: Rollout) -> dg.Assets
         "become known, by a test that may be looked at any number of times.",
     )
     def judged(context: dg.AssetExecutionContext, stations: Stations) -> Iterator[dg.MaterializeResult]:
+        from mlops_platform.monitoring.prediction_log import labels_config, shipped_log
         from mlops_platform.resources.delta import DeltaDoor
-        from mlops_platform.resources.prediction_log.personal import Personal
-        from mlops_platform.resources.prediction_log.shipping import ship
 
-        home, history = stations.home, PromotionHistory(stations.home, project.name, model.name)
-        begun = history.rollout_entry()
+        home = stations.home
+        begun = PromotionHistory(home, project.name, model.name).rollout_entry()
         if begun is None:
             stations.skip(context, f"no rollout of {model.name} is open")
             return
@@ -57,13 +56,9 @@ def rollout_asset(project: Project, model: Model, rollout: Rollout) -> dg.Assets
         records = RolloutRecords(home, project.name, model.name)
         counts, overdue = records.counted(digest), is_overdue(rollout, entry, datetime.now(UTC))
         raw = stations.input(f"{project.name}/raw/{source}").manifest
-        ship(home, project, model)
-        private = Personal(home, project, model)
-        log = DeltaDoor(home.prediction_log(project.name, model.name))
+        log, logged_ids = shipped_log(home, project, model)
         version = log.version if log.exists else None
-        config = {"model": model.name, "labelled": model.examples.labelled, "id": model.examples.id,
-                  "calendar": model.examples.calendar, "metric": model.gate.metric, "rollout": asdict(rollout),
-                  **model.task.recipe()}  # fmt: skip
+        config = {**labels_config(model), "rollout": asdict(rollout)}
         inputs = {"rollout": digest, "log": f"version {version}", "counts": digest_of(asdict(counts)),
                   "overdue": str(overdue), f"raw:{source}": raw.digest}  # fmt: skip
         inputs |= _before(Refs(home), recipe_of(f"{prefix}/{STATION}", code=code, config=config, inputs=inputs)[0])
@@ -73,7 +68,7 @@ def rollout_asset(project: Project, model: Model, rollout: Rollout) -> dg.Assets
 
             before = stations.store.open("rollout_finding", inputs[_BEFORE]) if _BEFORE in inputs else None
             asked = Open(digest=digest, begun=entry, asked=rollout, counts=counts, overdue=overdue, before=before,
-                         logged_ids=private.example_ids if private.columns.hashed else None)  # fmt: skip
+                         logged_ids=logged_ids)  # fmt: skip
             rows = DeltaDoor(home.root / raw.delta.path).scan(raw.delta.version)
             content = write_finding(folder, model=model, rollout=asked, raw=rows,
                                     log=log.scan(version) if version is not None else None)  # fmt: skip
