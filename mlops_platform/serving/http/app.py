@@ -52,7 +52,7 @@ def create_app(service: Service, *, routers: Sequence[APIRouter] = (), settings:
         title=f"{service.project.name}: predictions", docs_url=None, redoc_url=None, version="1",
         description="Live predictions of the champions, each with an id by which it is explained.",
         lifespan=lambda _: _alive(service, metrics, load, work, tracing), exception_handlers=_handlers(),
-        separate_input_output_schemas=False,
+        separate_input_output_schemas=False, redirect_slashes=False,
     )  # fmt: skip
     for each in served.values():
         api.include_router(predict_router(each))

@@ -39,6 +39,8 @@ class Guarded:
                     return malformed("one Host header", "two", "send one")
                 host = value
             elif name == b"authorization":
+                if authorization is not None:
+                    return malformed("one Authorization header", "two", "send one")
                 authorization = value
         if self._hosts and scope["path"] not in OPEN:
             named = _name((host or b"").decode("latin-1"))

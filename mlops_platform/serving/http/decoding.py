@@ -42,8 +42,10 @@ def read_json(body: bytes, *, nan: bool = False) -> dict[str, Any]:
         Refused: 400 for what is no JSON object, has a name twice, NaN or Infinity, is no UTF-8 or nested too deeply.
     """
     try:
-        # Python's reader hands each object to a function, between which other threads get their turn.
-        found = json.loads(body, object_pairs_hook=_unique, parse_constant=_null if nan else _no_constant)
+        # As text: of bytes Python would guess UTF-16 and UTF-32, and take half of a surrogate pair.
+        text = body.decode("utf-8-sig")
+        # Its reader hands each object to a function, between which other threads get their turn.
+        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_null if nan else _no_constant)
     except RecursionError:
         raise malformed(_READABLE, "nesting deeper than this service reads", "send flat rows") from None
     except UnicodeDecodeError as error:

@@ -71,6 +71,19 @@ def _declared_length(request: Request, settings: Settings) -> None:
         raise _too_large(settings, f"{told[:20]} bytes")
 
 
+def _require_plain(request: Request) -> None:
+    """Refuses what is packed: a few bytes of it may be more than the machine holds."""
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.strip().lower() not in ("", "identity"):
+        raise Refused(
+            415, "encoding", required="a body without Content-Encoding", found=shown(coding), remedy="send it unpacked",
+            headers={"accept-encoding": "identity", **_CLOSE},
+        )  # fmt: skip
+    transfer = request.headers.get("transfer-encoding", "chunked")
+    if transfer.strip().lower() != "chunked":
+        raise malformed("Transfer-Encoding chunked, or none", shown(transfer), "send it unpacked")
+
+
 def _too_large(settings: Settings, found: str) -> Refused:
     return Refused(
         413, "body", required=f"a body of at most {settings.max_body:,} bytes", found=found,
@@ -83,10 +96,11 @@ async def reading(request: Request, settings: Settings, load: Load) -> AsyncIter
     """The body of a request, counted as held until the block ends.
 
     Raises:
-        Refused: 413 as soon as it is, or says that it is, too large; 408 where it comes too slowly; 429 where bodies at
-            work fill the memory meant for them.
+        Refused: 415 or 400 where it is packed; 413 as soon as it is, or says that it is, too large; 408 where it comes
+            too slowly; 429 where bodies at work fill the memory meant for them.
     """
     _declared_length(request, settings)
+    _require_plain(request)
     held = 0
     pieces: list[bytes] = []
     try:

@@ -1,5 +1,6 @@
 """``POST /v1/models/{name}/predict``: by entities, by raw rows, or by feature values; JSON or Arrow both ways."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ def predict_router(served: Served) -> APIRouter:
     return router
 
 
+_NOT_TAKEN = re.compile(r"q=0(\.0*)?")
 _BINARY = {"type": "string", "format": "binary"}
 
 
@@ -127,12 +129,14 @@ def _require_query(query: dict[str, str]) -> None:
 
 
 def accepted(header: str | None) -> str:
-    """The form of the answer that a caller takes: JSON, unless only Arrow is named.
+    """The form of the answer that a caller takes: Arrow where it is named, else JSON.
 
     Raises:
         Refused: 406 where it takes neither.
     """
-    kinds = {part.split(";")[0].strip().lower() for part in (header or "*/*").split(",")}
+    parts = [part.lower().replace(" ", "").split(";") for part in (header or "*/*").split(",")]
+    # A weight of 0 says what is not taken.
+    kinds = {kind for kind, *told in parts if not any(_NOT_TAKEN.fullmatch(each) for each in told)}
     if ARROW in kinds:
         return ARROW
     if kinds & {JSON, "*/*", "application/*", ""}:

@@ -100,6 +100,12 @@ def test_two_hosts_are_a_broken_request(client: httpx.Client) -> None:
         assert connection.recv(65_536).startswith(b"HTTP/1.1 400")
 
 
+def test_two_tokens_in_one_request_are_a_broken_one(guarded: httpx.Client) -> None:
+    headers = [("authorization", f"Bearer {FIRST}"), ("authorization", "Bearer another")]
+    for pair in (headers, headers[::-1]):
+        assert guarded.get("/v1/models", headers=pair).status_code == 400
+
+
 @pytest.mark.parametrize(("host", "loopback"), [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True),
                                                 ("localhost", True), ("0.0.0.0", False), ("::", False),
                                                 ("192.168.0.4", False), ("example.org", False)])  # fmt: skip

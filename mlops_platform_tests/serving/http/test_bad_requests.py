@@ -1,5 +1,6 @@
 """Requests that cannot be answered: each a clear refusal, never a failure of the service."""
 
+import gzip
 import json
 from io import BytesIO
 from typing import Any
@@ -79,6 +80,9 @@ def entities(**changed: Any) -> bytes:
         (b"[" * 20_000, 400, ["nesting"]),
         (b'{"a":' * 15_000, 400, ["nesting"]),
         (b'{"entities": [{"pump": "\xff\xfe", "weekday": 1}]}', 400, ["UTF-8"]),
+        (entities().decode().encode("utf-16"), 400, ["UTF-8"]), (entities().decode().encode("utf-32"), 400, ["UTF-8"]),
+        (entities().decode().encode("utf-16-le"), 400, []), (b'{"\xed\xa0\x80": 1}', 400, ["UTF-8"]),
+        (b'{"entities": [{"pump": "P\x00", "weekday": 1}]}', 400, ["control character"]),
         (b'{"entities": [', 400, ["at character"]),
         (b"", 400, ["at character 0"]),
         (b"[]", 400, ["list"]),
@@ -109,6 +113,36 @@ def test_another_content_type_is_refused(client: httpx.Client, kind: str) -> Non
 @pytest.mark.parametrize("kind", ["application/json;charset=UTF-8", 'Application/JSON; charset="utf-8"'])
 def test_a_content_type_may_name_its_character_set(client: httpx.Client, kind: str) -> None:
     assert client.post(PREDICT, content=entities(), headers={"content-type": kind}).status_code == 200
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x"])
+def test_a_packed_body_is_refused_before_it_is_unpacked(client: httpx.Client, encoding: str) -> None:
+    for path in (PREDICT, INVOCATIONS):
+        headers = {"content-type": JSON, "content-encoding": encoding}
+        answer = client.post(path, content=gzip.compress(entities()), headers=headers)
+        refused(answer, 415, "Content-Encoding", encoding)
+        assert answer.headers["accept-encoding"] == "identity"
+
+
+def test_a_mark_of_the_byte_order_and_an_encoding_that_is_none_are_taken(client: httpx.Client) -> None:
+    headers = {"content-type": JSON, "content-encoding": "identity"}
+    body = b"\xef\xbb\xbf" + entities()
+    assert client.post(PREDICT, content=body, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs/", "/v1/models/", "/livez/", PREDICT + "/"])
+def test_a_slash_too_many_is_an_unknown_path_and_leads_nowhere(client: httpx.Client, path: str) -> None:
+    refused(client.get(path, follow_redirects=False), 404)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("*/*", JSON), (f"{ARROW}, {JSON}", ARROW), (f"{ARROW};q=0, {JSON}", JSON), (f"{ARROW};q=0.0,*/*", JSON),
+     (f"{ARROW} ; q=0.5", ARROW)],
+)  # fmt: skip
+def test_an_answer_is_in_arrow_where_that_is_taken(client: httpx.Client, accept: str, kind: str) -> None:
+    answer = client.post(PREDICT, content=entities(), headers={"content-type": JSON, "accept": accept})
+    assert answer.headers["content-type"] == kind
 
 
 def test_an_answer_in_another_form_is_refused(client: httpx.Client) -> None:
