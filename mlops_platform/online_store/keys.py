@@ -41,19 +41,22 @@ def _values(dtype: str, name: str, rows: pl.DataFrame) -> list[bytes | None]:
     column = _column(dtype, name, rows)
     if dtype in ("string", "bytes"):
         sized, kind = struct.Struct("<II").pack, _TYPES[dtype]
-        return [None if value is None else sized(kind, len(value)) + value for value in column.to_list()]
+        values = column.to_list()
+        if column.dtype == pl.String:
+            values = [None if value is None else value.encode() for value in values]
+        return [None if value is None else sized(kind, len(value)) + value for value in values]
     fixed = struct.Struct("<IIi" if dtype == "int32" else "<IIq")
     number, width = _TYPES[dtype], fixed.size - 8
     return [None if value is None else fixed.pack(number, width, value) for value in column.to_list()]
 
 
 def _column(dtype: str, name: str, rows: pl.DataFrame) -> pl.Series:
-    """A key's column as bytes or as whole numbers; Feast's timestamps are whole seconds."""
+    """A key's column as text, bytes or whole numbers; Feast's timestamps are whole seconds."""
     found = rows[name] if name in rows.columns else None
     if found is not None and found.dtype == pl.Null:
         return found.cast(pl.Binary if dtype in ("string", "bytes") else pl.Int64)
     if found is not None and dtype == "string" and found.dtype in (pl.String, pl.Categorical, pl.Enum):
-        return found.cast(pl.String).cast(pl.Binary)
+        return found if found.dtype == pl.String else found.cast(pl.String)
     if found is not None and dtype == "bytes" and found.dtype == pl.Binary:
         return found
     if found is not None and dtype == "timestamp" and isinstance(found.dtype, pl.Datetime):

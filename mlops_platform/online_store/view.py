@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -20,6 +21,7 @@ POLARS = {"int32": pl.Int32(), "int64": pl.Int64(), "float32": pl.Float32(), "fl
           "bool": pl.Boolean(), "timestamp": pl.Datetime("us", "UTC"), "string": pl.String(), "bytes": pl.Binary(),
           "proto": pl.Binary()}  # fmt: skip
 _FIXED = {"int32": "<i4", "int64": "<i8", "float32": "<f4", "float64": "<f8", "bool": "?", "timestamp": "<i8"}
+_PLAIN = {"int32": "i", "int64": "q", "float32": "f", "float64": "d", "bool": "?", "timestamp": "q"}
 _DECLARED = {"int8": "int32"}
 """Feast has no narrower number; a declaration's other dtypes are named alike."""
 
@@ -84,6 +86,13 @@ class PackedView:
         return np.dtype(
             [("event", ">u8"), ("known", ">u8"), ("stamp", "<u8"), ("nulls", "u1", (bits,)), *values, *lengths]
         )
+
+    @cached_property
+    def after_times(self) -> struct.Struct:
+        """What follows both timestamps in ``head``, for one row: stamp, nulls, values, lengths."""
+        bits = (len(self.columns) + 7) // 8
+        values = "".join(_PLAIN[self.columns[name]] for name in self.fixed)
+        return struct.Struct(f"<Q{bits}s{values}{len(self.variable)}I")
 
     @cached_property
     def described(self) -> str:

@@ -16,7 +16,7 @@ import polars as pl
 import yaml
 
 from mlops_platform.manifest import digest_of
-from mlops_platform.online_store import OnlineFeatures, PackedStore, PackedView, Status
+from mlops_platform.online_store import FEW, OnlineFeatures, PackedStore, PackedView, Status
 from mlops_platform.online_store.packed import FEAST_TYPE
 from mlops_platform.online_store.view import packed_dtype
 from mlops_platform.resources.delta import POLARS_TYPES
@@ -136,7 +136,10 @@ class OnlineDoor:
         Raises:
             PlatformError: The store or a view is not there, its rows have other columns, or a key is of another dtype.
         """
-        asked = self.project.feature_columns(model)
+        asked = self._columns(model)
+        at = examples["event_timestamp"]
+        if self.ours and examples.height <= FEW and at.dtype == _TIME and not at.null_count():
+            return self._few(asked, examples, at.cast(pl.Int64).to_list())
         found = self.tables(asked, examples)
         values = [column for part in found.values() for column in part.values]
         return OnlineFeatures(
@@ -160,6 +163,37 @@ class OnlineDoor:
             rows: Keys, both timestamps and the table's columns; none of its keys null.
         """
         self.packed.write(self.view(table), rows)
+
+    def _columns(self, model: Model) -> dict[str, tuple[Column, ...]]:
+        """The columns that a model reads; found once, as a question has a tenth of a millisecond."""
+        known = self._asked.get(model.name)
+        if known is None or known[0] is not model:
+            known = self._asked[model.name] = model, self.project.feature_columns(model)
+        return known[1]
+
+    @cached_property
+    def _asked(self) -> dict[str, tuple[Model, dict[str, tuple[Column, ...]]]]:
+        return {}
+
+    def _few(self, asked: Mapping[str, Sequence[Column]], examples: pl.DataFrame, at: Sequence[int]
+             ) -> OnlineFeatures:  # fmt: skip
+        """Our store's answer about a few rows: four frames made at once, not a series for each column."""
+        values: dict[str, list[Any]] = {}
+        types: dict[str, Any] = {}
+        statuses, events, knowns = {}, {}, {}
+        for name, columns in asked.items():
+            view = self.view(self.project.feature_table(name))
+            found = self.packed.read_few(view, examples, at, [column.name for column in columns])
+            statuses[name], events[name], knowns[name] = found.status, found.events, found.knowns
+            for column, each in zip(columns, found.values, strict=True):
+                full = f"{name}__{column.name}"
+                values[full], types[full] = each, POLARS_TYPES[column.dtype]
+        return OnlineFeatures(
+            values=_frame(values, types),
+            statuses=_frame(statuses, dict.fromkeys(asked, pl.UInt8())),
+            events=_frame(events, dict.fromkeys(asked, _TIME)),
+            knowns=_frame(knowns, dict.fromkeys(asked, _TIME)),
+        )
 
     def _packed(self, name: str, columns: Sequence[Column], examples: pl.DataFrame) -> TableRows:
         view = self.view(self.project.feature_table(name))
@@ -218,6 +252,11 @@ def packed_view(project: Project, table: FeatureTable, feast_project: str) -> Pa
         columns={column.name: packed_dtype(column.dtype) for column in table.columns},
         ttl=duration(table.ttl) if table.ttl else None,
     )
+
+
+def _frame(columns: Mapping[str, Sequence[Any]], types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    return pl.from_dicts([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+                         schema=dict(types))  # fmt: skip
 
 
 _ARRIVES: dict[str, Any] = {"int8": pl.Int32}

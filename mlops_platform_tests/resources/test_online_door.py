@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.online_store import Status
+from mlops_platform.online_store import FEW, Status
 from mlops_platform.online_store.packed import FEAST_TYPE
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.home import Home
@@ -94,6 +94,18 @@ def test_both_stores_judge_alike(packed: OnlineDoor, tmp_path: Path, after: time
     assert theirs.knowns["pump_state"].to_list() == [None] * 5
     nobody = other.read(MODEL, examples([None], last))
     assert nobody.statuses["pump_state"].to_list() == [Status.MISSING]
+
+
+@pytest.mark.parametrize("hours", [-24, 24, 72])
+def test_few_rows_are_read_as_many_are(packed: OnlineDoor, hours: int) -> None:
+    at: datetime = newest(packed.home)["event_timestamp"].max() + timedelta(hours=hours)  # type: ignore[operator, assignment]
+    pumps: list[str | None] = ["P3", "P9", "P1", None, "P3", "P0"]
+    few = packed.read(MODEL, examples(pumps, at))
+    many = packed.read(MODEL, examples(pumps * FEW, at))
+    for name in ("values", "statuses", "events", "knowns"):
+        mine, theirs = getattr(few, name), getattr(many, name)
+        assert mine.schema == theirs.schema
+        assert mine.equals(theirs[: len(pumps)], null_equal=True), name
 
 
 def test_no_rows(packed: OnlineDoor, tmp_path: Path) -> None:
