@@ -8,7 +8,6 @@ import dagster as dg
 
 from mlops_platform.evaluation.figures import (
     condition_table,
-    inline_picture,
     metric_figures,
     metric_table,
     pictures_of,
@@ -20,6 +19,7 @@ from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.mlflow import Tracked, tracked_content
+from mlops_platform.resources.pictures import inline_picture
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Gate, Model, Project
 
@@ -144,7 +144,10 @@ def _show_evaluation(artifact: Artifact) -> dict[str, Any]:
         **_measured(artifact),
         "by_slice": dg.MetadataValue.md(slice_table(report)),
         **({"by_step": dg.MetadataValue.md(step_table(report))} if "steps" in report else {}),
-        **{name: dg.MetadataValue.md(inline_picture(artifact, file)) for name, file in pictures_of(report).items()},
+        **{
+            name: dg.MetadataValue.md(inline_picture(artifact, file, file))
+            for name, file in pictures_of(report).items()
+        },
     }
 
 

@@ -3,7 +3,6 @@
 Both Dagster's UI and MLflow are fed from here.
 """
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,12 +44,6 @@ def metric_figures(report: Mapping[str, Any]) -> dict[str, float]:
         found |= {f"{name}{suffix}": value for name, value in (metrics or {}).items() if value is not None}
     name = "known_rate" if "task" in report else "positive_rate"
     return {**found, name: report["holdout"][name]}
-
-
-def inline_picture(evaluation: Artifact, name: str) -> str:
-    """Markdown that holds a picture of the evaluation itself, so that it is seen wherever the event is."""
-    data = base64.b64encode(evaluation.file(name).read_bytes()).decode()
-    return f"![{name}](data:image/png;base64,{data})"
 
 
 def metric_table(metrics: Mapping[str, Mapping[str, float | None] | None]) -> str:

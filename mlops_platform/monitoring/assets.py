@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_platform.errors import MissingArtifactError
-from mlops_platform.monitoring.figures import inline_picture, metric_table, read_report
+from mlops_platform.monitoring.figures import PICTURE, metric_table, read_report
 from mlops_platform.monitoring.live import Live, evaluation_of
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import tracked_content
+from mlops_platform.resources.pictures import inline_picture
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
 
@@ -114,5 +115,7 @@ def _show(artifact: Artifact) -> dict[str, Any]:
              "answers", "repeated")  # fmt: skip
     shown = {name: content[name] for name in names if content[name] is not None}
     shown |= {"version": int(content["version"]), "compared": dg.MetadataValue.md(metric_table(read_report(artifact)))}
-    picture = inline_picture(artifact)
-    return {**shown, "quality": dg.MetadataValue.md(picture)} if picture else shown
+    # Without a known label there is nothing to draw.
+    if PICTURE in artifact.manifest.files:
+        shown["quality"] = dg.MetadataValue.md(inline_picture(artifact, PICTURE, "quality"))
+    return shown

@@ -1,6 +1,5 @@
 """What a monitoring report shows to people; light to load, since a report that is taken is shown as well."""
 
-import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -29,11 +28,3 @@ def metric_table(report: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-
-
-def inline_picture(artifact: Artifact) -> str | None:
-    """Markdown that holds the report's picture; None where no label was known."""
-    if PICTURE not in artifact.manifest.files:
-        return None
-    data = base64.b64encode(artifact.file(PICTURE).read_bytes()).decode()
-    return f"![quality](data:image/png;base64,{data})"

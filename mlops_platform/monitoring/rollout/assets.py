@@ -1,6 +1,5 @@
 """The judge of a rollout as a Dagster asset."""
 
-import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.automation import follows_data
 from mlops_platform.resources.history import Move, PromotionHistory
 from mlops_platform.resources.memo import recipe_of
+from mlops_platform.resources.pictures import inline_picture
 from mlops_platform.resources.refs import Refs
 from mlops_platform.resources.rollouts import GO_ON, Promise, RolloutRecords, patience
 from mlops_platform.resources.station import Made, Stations
@@ -118,6 +118,5 @@ def _show(artifact: Artifact) -> dict[str, Any]:
     shown["open"] = content["verdict"] == GO_ON
     picture = "rollout.png"
     if picture in artifact.manifest.files:
-        data = base64.b64encode(artifact.file(picture).read_bytes()).decode()
-        shown["picture"] = dg.MetadataValue.md(f"![rollout](data:image/png;base64,{data})")
+        shown["picture"] = dg.MetadataValue.md(inline_picture(artifact, picture, "rollout"))
     return shown

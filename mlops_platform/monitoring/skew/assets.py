@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 
 from mlops_platform.monitoring.skew.figures import (
+    PICTURE,
     feature_table,
-    inline_picture,
     live_said,
     live_table,
     read_live_report,
@@ -18,6 +18,7 @@ from mlops_platform.monitoring.skew.figures import (
 from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.automation import LAST, daily, follows_data
 from mlops_platform.resources.mlflow import Tracked
+from mlops_platform.resources.pictures import inline_picture
 from mlops_platform.resources.station import Made, Stations
 from mlops_platform.spec import Model, Project
 
@@ -152,7 +153,7 @@ def _show(artifact: Artifact) -> dict[str, Any]:
         **{name: content[name] for name in names if content[name] is not None},
         **scores,
         "by_feature": dg.MetadataValue.md(feature_table(report)),
-        "skew": dg.MetadataValue.md(inline_picture(artifact)),
+        "skew": dg.MetadataValue.md(inline_picture(artifact, PICTURE, "skew")),
     }
 
 

@@ -1,6 +1,5 @@
 """What a skew report shows to people; light to load, since a report that is taken is shown as well."""
 
-import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -77,12 +76,6 @@ def live_table(report: Mapping[str, Any]) -> str:
                 _number(each["median_lag"]), _number(each["longest_lag"])]  # fmt: skip
         lines.append("| " + " | ".join(str(value) for value in told) + " |")
     return "\n".join(lines)
-
-
-def inline_picture(artifact: Artifact) -> str:
-    """Markdown that holds the report's picture."""
-    data = base64.b64encode(artifact.file(PICTURE).read_bytes()).decode()
-    return f"![skew](data:image/png;base64,{data})"
 
 
 def _share(coded: Mapping[str, Any]) -> str:
