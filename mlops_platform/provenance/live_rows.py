@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from mlops_platform.manifest import Manifest
-from mlops_platform.provenance.evidence import standing
+from mlops_platform.provenance.evidence import opened, standing
 from mlops_platform.provenance.feature_rows import PRESENT, Chosen, FeatureRow, raw_of, walked
 from mlops_platform.resources.artifacts import MANIFEST, ArtifactStore
 from mlops_platform.resources.delta_files import Bounds, TableFiles, collected
@@ -30,19 +30,22 @@ class Told:
         features: Value of each feature, ``table__column``, that the model was given.
         times: By feature table: ``event`` and ``known`` of the row read, ISO 8601, and its ``status``.
         marks: By feature, what a policy did about it.
+        online: Digest of what the online store stood for then; None where that was not recorded.
     """
 
     inputs: dict[str, Any]
     features: dict[str, Any]
     times: dict[str, dict[str, Any]]
     marks: dict[str, str]
+    online: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Told":
         """From a row of the log, whose columns are JSON texts."""
         parts = {name: row.get(name) for name in ("inputs", "features", "feature_times", "marks")}
         read = {name: json.loads(text) if text else {} for name, text in parts.items()}
-        return cls(inputs=read["inputs"], features=read["features"], times=read["feature_times"], marks=read["marks"])
+        return cls(inputs=read["inputs"], features=read["features"], times=read["feature_times"], marks=read["marks"],
+                   online=row.get("online"))  # fmt: skip
 
 
 def live_rows(home: Home, project: Project, model: Model, told: Told) -> tuple[list[FeatureRow], list[str]]:
@@ -84,7 +87,7 @@ class _Search:
         if unknown:
             return None, [f"which row of {table.name} was read: its key {', '.join(unknown)} is personal, and neither "
                           "it nor the secret of its hash is kept here"]  # fmt: skip
-        for features in _versions(self.home, self.project, store, table):
+        for features in _versions(self.home, self.project, store, table, self.told.online):
             files = TableFiles.at(self.home.root / features.delta.path, features.delta.version)
             found = self._rows(files, table, names, times)
             if found.height:
@@ -117,11 +120,12 @@ class _Search:
         return key not in hashed or bool(os.environ.get(KEY)) or key_file(self.home).is_file()
 
 
-def _versions(home: Home, project: Project, store: ArtifactStore, table: FeatureTable) -> Iterator[Manifest]:
-    """The recorded versions of a feature table: the one it stands for now, then all others, newest first."""
-    now = standing(home, f"{project.name}/features/{table.name}")
-    if now is not None:
-        yield now
+def _versions(home: Home, project: Project, store: ArtifactStore, table: FeatureTable,
+              online: str | None) -> Iterator[Manifest]:  # fmt: skip
+    """The recorded versions of a feature table: the one brought online, the one it stands for now, then the others."""
+    likely = (_brought(store, table, online), standing(home, f"{project.name}/features/{table.name}"))
+    first = {each.digest: each for each in likely if each is not None}
+    yield from first.values()
     where = home.relative(home.feature_table(project.name, table.name))
     others = []
     for path in (store.root / "features").glob(f"*/{MANIFEST}"):
@@ -130,8 +134,15 @@ def _versions(home: Home, project: Project, store: ArtifactStore, table: Feature
             manifest = Manifest.from_json(data, source=str(path))
             others.append(manifest)
     for manifest in sorted(others, key=lambda each: -each.delta.version):
-        if manifest.delta.path == where and (now is None or manifest.digest != now.digest):
+        if manifest.delta.path == where and manifest.digest not in first:
             yield manifest
+
+
+def _brought(store: ArtifactStore, table: FeatureTable, online: str | None) -> Manifest | None:
+    """The version of a feature table that was online, as far as that was recorded and is kept."""
+    whole = opened(store, "online", online, "the online store")[0] if online else None
+    digest = whole.recipe.inputs.get(table.name) if whole else None
+    return opened(store, "features", digest, "the feature table")[0] if digest else None
 
 
 def _as_answered(home: Home, chosen: Chosen, row: FeatureRow, told: Told) -> FeatureRow:

@@ -18,7 +18,7 @@ from mlops_platform.resources.home import Home
 from mlops_platform.resources.mlflow import MlflowDoor
 
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
-_LOGGED = ("checkpoint", "batch")
+_LOGGED = ("checkpoint", "batch", "online")
 _PAGE = 500
 
 
@@ -61,8 +61,8 @@ def roots(home: Home, door: MlflowDoor, artifacts: Mapping[str, Stored], *, youn
     """The digests from which everything needed is reached.
 
     They are what each station stands for; what each entry of each promotion history names (challengers, champions,
-    verdicts); the tags of every model version in MLflow; the checkpoints and batches in the prediction logs, since each
-    logged answer must be explained by ``why``; and what was made lately.
+    verdicts); the tags of every model version in MLflow; the checkpoints, batches and online stores in the prediction
+    logs, since each logged answer must be explained by ``why``; and what was made lately.
 
     Args:
         home: Where.

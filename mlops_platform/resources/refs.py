@@ -98,6 +98,18 @@ class Refs:
         key = self._last_recipe(self._entry(station))
         return self.store.recipe(key) if key else None
 
+    def digest(self, station: str) -> str | None:
+        """Digest of the station's artifact, which is not opened; None where it stands for nothing."""
+        return self._entry(station).get("digest")
+
+    def replaced(self, station: str) -> tuple[int, int] | None:
+        """What differs whenever the station's entry was written anew; None where there is none."""
+        try:
+            found = self._path(station).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def _entry(self, station: str) -> dict[str, Any]:
         path = self._path(station)
         return json.loads(path.read_bytes()) if path.is_file() else {}
@@ -131,3 +143,20 @@ class Refs:
 
     def _path(self, station: str) -> Path:
         return self.home.refs / f"{station}.json"
+
+
+class Followed:
+    """What one station stands for, for those who ask at each request: its file is read again where it was replaced."""
+
+    def __init__(self, home: Home, station: str) -> None:
+        self._refs, self._station = Refs(home), station
+        self._known: tuple[tuple[int, int] | None, str | None] = None, None
+
+    def digest(self) -> str | None:
+        """Digest of the station's artifact; None where it stands for nothing."""
+        seen = self._refs.replaced(self._station)
+        if seen is None:
+            return None
+        if self._known[0] != seen:
+            self._known = seen, self._refs.digest(self._station)
+        return self._known[1]

@@ -9,6 +9,7 @@ import polars as pl
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.prediction_log.personal import Personal
 from mlops_platform.resources.prediction_log.records import Entry, encode
+from mlops_platform.resources.refs import Followed
 from mlops_platform.serving.journal import Journal
 from mlops_platform.serving.question import Answer, Question
 from mlops_platform.spec import Model, Project
@@ -30,6 +31,7 @@ class AnswerLog:
         self._id = model.examples.id
         self._apart = (self._id, "event_timestamp")
         self._personal = Personal(home, project, model)
+        self._online = Followed(home, f"{project.name}/feast/online")
         self._journal = journal or Journal(home.journals(project.name, model.name), model.serving)
 
     def log(self, question: Question, answers: Sequence[Answer]) -> None:
@@ -63,7 +65,8 @@ class AnswerLog:
         if fetched is not None:
             parts |= {"statuses": fetched.statuses, "events": fetched.events, "knowns": fetched.knowns}
         return Entry(version=answer.version, checkpoint=answer.checkpoint, role=answer.role,
-                     answered_at=answer.answered_at, parts=parts)  # fmt: skip
+                     answered_at=answer.answered_at, parts=parts,
+                     online=self._online.digest() if fetched is not None else None)  # fmt: skip
 
     def _answers(self, examples: pl.DataFrame, answer: Answer) -> pl.DataFrame:
         rows = len(answer.ids)

@@ -50,7 +50,7 @@ def answer(home: Home, number: int, row: dict[str, Any], **changed: Any) -> str:
              if name in told}  # fmt: skip
     same = {"event_timestamp": asked, "answered_at": ANSWERED, PARTITION: f"{ANSWERED:%Y-%m-%d}", "mode": "online",
             "role": changed.get("role", "champion"), "version": live.champion,
-            "checkpoint": live.checkpoint}  # fmt: skip
+            "checkpoint": live.checkpoint, "online": changed.get("online")}  # fmt: skip
     DeltaDoor(home.prediction_log("pumps", "pump_repair")).append(
         log_rows(MODEL, frame, model="pump_repair", **same, **texts)
     )

@@ -16,6 +16,7 @@ from mlops_platform.errors import CorruptArtifactError
 from mlops_platform.manifest import short
 from mlops_platform.provenance.logged import UnknownPredictionError
 from mlops_platform.provenance.walk import LEFT_OUT, as_json, why
+from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
@@ -76,6 +77,22 @@ def test_a_row_that_only_an_older_version_has_is_found_there(live: Home) -> None
     Refs(live).forget("pumps/features/pump_state")
     (told,) = why(live, PROJECT, asked).features
     assert (told.version, told.digest, told.recomputed_equal) == (old.delta.version, old.digest, True)
+
+
+def test_the_version_that_was_online_is_asked_before_the_newest(live: Home) -> None:
+    row = feature_row(live)
+    online, old = (Refs(live).read(f"pumps/{name}").manifest for name in ("feast/online", "features/pump_state"))
+    cited, uncited = answer(live, 1, row, online=online.digest), answer(live, 2, row)
+    table = DeltaDoor(live.feature_table("pumps", "pump_state"))
+    rebuilt = table.scan().with_columns(pl.col("temperature") + 1).collect()
+    table.replace(rebuilt, list(table.digests()), metadata={}, digests=table.digests())
+    store = ArtifactStore(live)
+    newer = replace(old, table=replace(old.delta, version=table.version), content={**old.content, "rebuilt": True})
+    newest = store.commit(store.stage(), newer)
+    Refs(live).write(newest)
+    ((then,), (now,)) = (why(live, PROJECT, each).features for each in (cited, uncited))
+    assert (then.digest, then.as_answered) == (old.digest, True)
+    assert (now.digest, now.as_answered) == (newest.digest, False)
 
 
 def test_values_that_differ_from_the_tables_are_told(live: Home) -> None:
@@ -237,3 +254,5 @@ def test_what_the_service_itself_answered_and_logged_is_walked_back(live: Home) 
     assert found.event_timestamp == feature_row(live)["event_timestamp"]
     assert (missing.status, missing.source, set(missing.marks)) == ("missing", None, {"temperature", "vibration"})
     assert known.checkpoint is not None and known.checkpoint.digest == given.checkpoint and known.role == "champion"
+    # What was online then is cited, so that its table versions are found, and not collected.
+    assert known.prediction["online"] == Refs(live).read("pumps/feast/online").manifest.digest

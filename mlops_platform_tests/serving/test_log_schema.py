@@ -22,7 +22,7 @@ from mlops_platform_tests.lineage.wells.project import MODEL as WELLS
 
 T = datetime(2024, 3, 1, 7, tzinfo=UTC)
 BATCH = "sha256:" + "0123456789ab" * 5
-LATER = ("mode", "role", "inputs", "features", "feature_times", "marks")
+LATER = ("mode", "role", "inputs", "features", "feature_times", "marks", "online")
 ANSWERS = pl.DataFrame({
     "prediction_id": ["p-1", "p-2"], "inspection_id": ["P1-1", "P2-1"], "pump": ["P1", "P2"],
     "event_timestamp": pl.Series([T, T], dtype=pl.Datetime("us", "UTC")), "role": ["a pump's", "own column"],

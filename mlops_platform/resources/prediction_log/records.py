@@ -33,6 +33,7 @@ class Entry:
         answered_at: UTC.
         parts: ``answers`` (columns of the log), ``inputs``, ``features`` and, where features were fetched,
             ``statuses``, ``events`` and ``knowns``; a row of each is about the same row of the request.
+        online: Digest of what the online store stood for, where features were fetched and it is known.
     """
 
     version: str
@@ -40,6 +41,7 @@ class Entry:
     role: str
     answered_at: datetime
     parts: Mapping[str, pl.DataFrame]
+    online: str | None = None
 
 
 def encode(entries: Sequence[Entry]) -> bytes:
@@ -54,7 +56,7 @@ def encode(entries: Sequence[Entry]) -> bytes:
             sizes[name] = streams.tell() - start
         told.append({"version": entry.version, "checkpoint": entry.checkpoint, "role": entry.role,
                      "at": entry.answered_at.isoformat(), "rows": entry.parts["answers"].height,
-                     "parts": sizes})  # fmt: skip
+                     "online": entry.online, "parts": sizes})  # fmt: skip
     header = json.dumps(told).encode()
     payload = b"".join((_LENGTH.pack(len(header)), header, streams.getbuffer()))
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload

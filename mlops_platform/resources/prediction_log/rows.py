@@ -61,8 +61,10 @@ def _rows(model: Model, group: _Alike) -> pl.DataFrame:
     }
     counts = [told["rows"] for told in group.told]
     same = {
-        name: pl.Series(name, [told[name] for told in group.told]).repeat_by(pl.Series(counts)).explode()
-        for name in ("version", "checkpoint", "role")
+        name: pl.Series(name, [told.get(name) for told in group.told], dtype=pl.String)
+        .repeat_by(pl.Series(counts))
+        .explode()
+        for name in ("version", "checkpoint", "role", "online")
     }
     moments = pl.Series("answered_at", [datetime.fromisoformat(told["at"]) for told in group.told])
     at = moments.cast(pl.Datetime("us", "UTC")).repeat_by(pl.Series(counts)).explode()

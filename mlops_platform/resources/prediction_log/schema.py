@@ -16,6 +16,7 @@
 | ``features`` | String | JSON ``{table__column: value}`` of what a live answer used |
 | ``feature_times`` | String | JSON ``{table: {event, known, status}}``; null where the caller gave the features |
 | ``marks`` | String | JSON: features that were missing, stale or filled, and the ``state`` gone on from; null: none |
+| ``online`` | String | digest of what the online store stood for when features were fetched; it cites table versions |
 
 What a batch answer used is in the ``predictions`` artifact of its batch, so its JSON columns are null.
 """
@@ -32,7 +33,7 @@ SHADOW = "shadow"
 def log_schema(model: Model) -> pl.Schema:
     """Columns and types of a model's prediction log."""
     text = dict.fromkeys(("model", "version", "checkpoint", "batch", "run_id"), pl.String())
-    later = dict.fromkeys(("mode", "role", "inputs", "features", "feature_times", "marks"), pl.String())
+    later = dict.fromkeys(("mode", "role", "inputs", "features", "feature_times", "marks", "online"), pl.String())
     # Delta has lists and no arrays.
     score = pl.List(pl.Float32()) if isinstance(model.task, Forecast) else pl.Float32()
     return pl.Schema({
