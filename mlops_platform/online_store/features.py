@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
 import polars as pl
 
 
@@ -34,3 +35,8 @@ class OnlineFeatures:
     statuses: pl.DataFrame
     events: pl.DataFrame
     knowns: pl.DataFrame
+
+    def rows(self, places: np.ndarray) -> "OnlineFeatures":
+        """Some of the rows, by their places."""
+        return OnlineFeatures(values=self.values[places], statuses=self.statuses[places], events=self.events[places],
+                              knowns=self.knowns[places])  # fmt: skip

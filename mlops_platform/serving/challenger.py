@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.resources.aliases import Pointed
@@ -196,9 +195,5 @@ def taken(prepared: Prepared, rows: np.ndarray) -> Prepared:
     features = prepared.features
     if len(rows) == prepared.frame.height:
         return prepared
-    if features is not None:
-        parts: dict[str, pl.DataFrame] = {
-            name: getattr(features, name)[rows] for name in ("values", "statuses", "events", "knowns")
-        }
-        features = type(features)(**parts)
-    return Prepared(frame=prepared.frame[rows], features=features, marks=[prepared.marks[row] for row in rows])
+    return Prepared(frame=prepared.frame[rows], features=features.rows(rows) if features is not None else None,
+                    marks=[prepared.marks[row] for row in rows])  # fmt: skip
