@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from mlops_platform.cli.context import console, emit, plural
-from mlops_platform.cli.words import ranges, score, value, when
+from mlops_platform.cli.words import ranges, revision, score, value, when
 from mlops_platform.errors import MissingArtifactError
 from mlops_platform.manifest import Manifest, short
 from mlops_platform.resources.delta import DeltaDoor
@@ -168,10 +168,8 @@ def _add_starts(branch: Tree, found: "Why") -> None:
 
 def _made(manifest: Manifest) -> str:
     produced = manifest.produced
-    revision = produced.git_revision
-    git = f"git {revision[:12]}{'-dirty' if revision.endswith('-dirty') else ''}" if revision else "git not recorded"
-    by = f"run {produced.run_id[:8]}, by {escape(produced.actor)}"
-    return f"made {when(produced.at)} UTC, code {short(manifest.recipe.code)}, {git}, {by}"
+    code = f"code {short(manifest.recipe.code)}, git {revision(produced.git_revision)}"
+    return f"made {when(produced.at)} UTC, {code}, run {produced.run_id[:8]}, by {escape(produced.actor)}"
 
 
 def _add_feature(features: Tree, row: "FeatureRow", *, values: bool) -> None:

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops_platform.provenance.words import ranges, score
+from mlops_platform.provenance.words import ranges, revision, score
 
-__all__ = ["ranges", "score", "station_name", "value", "when"]
+__all__ = ["ranges", "revision", "score", "station_name", "value", "when"]
 
 
 def when(at: str | datetime | None) -> str:

@@ -15,9 +15,9 @@ from mlops_platform.provenance.page_style import STYLE
 from mlops_platform.provenance.runs import dagster_link
 from mlops_platform.provenance.source_rows import SourceRows
 from mlops_platform.provenance.walk import ONLINE, Why
-from mlops_platform.provenance.words import age, number, plural, ranges, score, when
+from mlops_platform.provenance.words import age, number, plural, ranges, revision, score, when
 
-_MOST_RANGES, _MOST_DIGITS = 12, 12
+_MOST_RANGES = 12
 _PARTS = ("train", "validation", "holdout")
 _REMOVED = "removed since"
 
@@ -228,12 +228,11 @@ def _learned(found: Why) -> Markup:
 
 def _recipe(checkpoint: Manifest) -> Markup:
     produced, recipe = checkpoint.produced, checkpoint.recipe
-    git = produced.git_revision or "not recorded"
     software: list[Any] = [(name, version) for name, version in sorted(recipe.software.items())]
     config = json.dumps(dict(recipe.config), indent=1, sort_keys=True, ensure_ascii=False, default=str)
     return tag(
         "div", tag("h3", f"How checkpoint {short(checkpoint.digest)} was made"),
-        tag("p", f"git {git[:_MOST_DIGITS]}{'-dirty' if git.endswith('-dirty') else ''}, code {short(recipe.code)}, "
+        tag("p", f"git {revision(produced.git_revision)}, code {short(recipe.code)}, "
             f"recipe {short(recipe.key)}, environment {checkpoint.environment}, by {produced.actor}"),
         fold("Configuration", tag("pre", config)), fold("Software", table(("distribution", "version"), software)),
         class_="card", style="margin-top:.8rem",

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+_DIGITS = 12
+
 
 def number(found: Any) -> str:
     """A value as people read it: six digits of a number, all of a text."""
@@ -35,6 +37,13 @@ def age(span: timedelta) -> str:
 def plural(count: int, name: str) -> str:
     """So many of something: 1 row, 2,000 rows."""
     return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+def revision(found: str | None) -> str:
+    """A git revision by its first digits, and whether the working tree had changes of its own."""
+    if found is None:
+        return "not recorded"
+    return f"{found[:_DIGITS]}{'-dirty' if found.endswith('-dirty') else ''}"
 
 
 def ranges(numbers: Sequence[int], *, most: int | None = None) -> str:
