@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -102,7 +103,7 @@ class _Search:
 
     def _rows(self, files: TableFiles, table: FeatureTable, names: list[str], times: dict[str, Any]) -> pl.DataFrame:
         """Rows of that key and those times; of a key that was hashed, those whose hash it is."""
-        inputs, hashed = self.told.inputs, personal_columns(self.project, self.model).hashed
+        inputs, hashed = self.told.inputs, self._hashed
         open_keys = {key: typed(inputs[key], files.schema[key]) for key in table.keys if key not in hashed}
         event, known = moment(times["event"]), moment(times.get("known"))
         bounds: Bounds = {**{key: (value, value) for key, value in open_keys.items()}, _EVENT: (event, event)}
@@ -116,8 +117,11 @@ class _Search:
 
     def _can_tell(self, key: str) -> bool:
         """Whether rows can be compared by a key: it is no secret, or that of its hash is at hand."""
-        hashed = personal_columns(self.project, self.model).hashed
-        return key not in hashed or bool(os.environ.get(KEY)) or key_file(self.home).is_file()
+        return key not in self._hashed or bool(os.environ.get(KEY)) or key_file(self.home).is_file()
+
+    @cached_property
+    def _hashed(self) -> frozenset[str]:
+        return personal_columns(self.project, self.model).hashed
 
 
 def _versions(home: Home, project: Project, store: ArtifactStore, table: FeatureTable,

@@ -105,8 +105,7 @@ def _batch(home: Home, project: Project, model: Model, row: dict[str, Any]) -> _
     example = example_of(batch, row["prediction_id"])
     source, unseen = _example(home, project, model, batch.manifest, example)
     chosen, lost_rows = _chosen(home, project, model, batch.manifest, example)
-    personal = personal_columns(project, model)
-    hidden = personal.hashed | personal.left_out
+    hidden = personal_columns(project, model).every
     given = [*dict.fromkeys([asked.id, *keys, "event_timestamp", *(column.name for column in model.context)])]
     missing = ["why the upstream delivered what it delivered: the walk ends at the landed file and its row numbers",
                *unseen, *lost_rows]  # fmt: skip

@@ -37,6 +37,11 @@ class PersonalColumns:
     hashed: frozenset[str]
     left_out: frozenset[str]
 
+    @property
+    def every(self) -> frozenset[str]:
+        """All of them."""
+        return self.hashed | self.left_out
+
 
 def personal_columns(project: Project, model: Model) -> PersonalColumns:
     """The personal columns of a model's examples and features, as declared.
@@ -82,7 +87,7 @@ class Personal:
     def logged(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Columns of examples or features as the log has them: some hashed, some gone."""
         hashed, left_out = self.columns.hashed, self.columns.left_out
-        if (hashed | left_out).isdisjoint(frame.columns):
+        if self.columns.every.isdisjoint(frame.columns):
             return frame
         kept = (column for column in frame.get_columns() if column.name not in left_out)
         return pl.DataFrame([self._hashes(each.name, each) if each.name in hashed else each for each in kept])
