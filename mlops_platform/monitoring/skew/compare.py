@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from mlops_platform.monitoring.skew.bounds import upper_bound
+
 ONLINE, OFFLINE, DIFFERENCE = "online", "offline", "difference"
 
 
@@ -50,6 +52,14 @@ class Column:
         told = self.differences.set(~self.differing, None)
         place = told.arg_max() if told.null_count() < len(told) else self.differing.arg_max()
         return int(place)  # type: ignore[arg-type]
+
+    def told(self, table: str) -> dict[str, Any]:
+        """How often and how far the column differs, as reports tell it, of a feature of a table."""
+        return {
+            "name": self.name, "table": table, "rows": self.rows, "mismatched": self.mismatched,
+            "rate": self.mismatched / self.rows, "upper": upper_bound(self.mismatched, self.rows),
+            "largest": self.largest, "tolerance": self.tolerance,
+        }  # fmt: skip
 
 
 def compare(online: pl.Series, offline: pl.Series, *, tolerance: float | None = None) -> Column:

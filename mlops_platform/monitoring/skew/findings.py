@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mlops_platform.monitoring.skew.bounds import upper_bound
 from mlops_platform.monitoring.skew.compare import Column, compare, compare_frames, plain
 from mlops_platform.monitoring.skew.replay import Replayed
 from mlops_platform.monitoring.skew.sample import TIME
 from mlops_platform.online_store import Status
 from mlops_platform.resources.prediction_log.personal import personal_columns
 from mlops_platform.scoring import Encoding
-from mlops_platform.spec import Model, Project
+from mlops_platform.spec import FeatureTable, Model, Project
 
 WITHHELD = "withheld: personal"
 
@@ -30,7 +29,8 @@ def feature_findings(project: Project, model: Model, examples: pl.DataFrame, tol
     found = compare_frames(told.features.values, examples, project.feature_names(model), model.skew.tolerances)
     tables = {f"{table}__{column.name}": table
               for table, columns in project.feature_columns(model).items() for column in columns}  # fmt: skip
-    return [_finding(project, model, examples, told, tables[column.name], column) for column in found]
+    hidden = personal_columns(project, model).every
+    return [_finding(project.feature_table(tables[column.name]), examples, told, column, hidden) for column in found]
 
 
 def input_findings(encoding: Encoding, told: tuple[np.ndarray, np.ndarray], known: tuple[np.ndarray, np.ndarray],
@@ -108,28 +108,22 @@ def status_counts(told: Replayed) -> dict[str, dict[str, int]]:
             for found in [told.features.statuses[table]]}  # fmt: skip
 
 
-def _finding(project: Project, model: Model, examples: pl.DataFrame, told: Replayed, table: str,
-             column: Column) -> dict[str, Any]:  # fmt: skip
+def _finding(table: FeatureTable, examples: pl.DataFrame, told: Replayed, column: Column,
+             hidden: frozenset[str]) -> dict[str, Any]:  # fmt: skip
     worst = column.worst
-    return {
-        "name": column.name, "table": table, "rows": column.rows, "mismatched": column.mismatched,
-        "rate": column.mismatched / column.rows, "upper": upper_bound(column.mismatched, column.rows),
-        "largest": column.largest, "tolerance": column.tolerance,
-        "example": None if worst is None else _example(project, model, examples, told, table, column.name, worst),
-    }  # fmt: skip
+    example = None if worst is None else _example(table, examples, told, column.name, worst, hidden)
+    return {**column.told(table.name), "example": example}
 
 
-def _example(project: Project, model: Model, examples: pl.DataFrame, told: Replayed, table: str, name: str,
-             place: int) -> dict[str, Any]:  # fmt: skip
-    row, keys = examples.row(place, named=True), project.feature_table(table).keys
-    event, known = told.features.events[table][place], told.features.knowns[table][place]
-    personal = personal_columns(project, model)
-    hidden = personal.hashed | personal.left_out
+def _example(table: FeatureTable, examples: pl.DataFrame, told: Replayed, name: str, place: int,
+             hidden: frozenset[str]) -> dict[str, Any]:  # fmt: skip
+    row, features = examples.row(place, named=True), told.features
+    event, known = features.events[table.name][place], features.knowns[table.name][place]
     value = (lambda found: WITHHELD) if name in hidden else plain
     return {
-        "keys": {key: WITHHELD if key in hidden else plain(row[key]) for key in keys},
+        "keys": {key: WITHHELD if key in hidden else plain(row[key]) for key in table.keys},
         TIME: row[TIME].isoformat(),
-        "online": value(told.features.values[name][place]), "offline": value(row[name]),
-        "status": Status(told.features.statuses[table][place]).name.lower(),
+        "online": value(features.values[name][place]), "offline": value(row[name]),
+        "status": Status(features.statuses[table.name][place]).name.lower(),
         "online_row": {"event": event and event.isoformat(), "known": known and known.isoformat()},
     }  # fmt: skip

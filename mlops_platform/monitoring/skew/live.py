@@ -109,9 +109,7 @@ def _finding(logged: Logged, offline: pl.DataFrame, table: str, column: Column,
     lags = [each.lag.total_seconds() for each in own if each.lag is not None]
     worst = own[0] if own else None
     return {
-        "name": column.name, "table": table, "rows": column.rows, "mismatched": column.mismatched,
-        "rate": column.mismatched / column.rows, "upper": upper_bound(column.mismatched, column.rows),
-        "largest": column.largest, "tolerance": column.tolerance,
+        **column.told(table),
         "classes": {kind: sum(each.kind == kind for each in own) for kind in CLASSES},
         "longest_lag": max(lags, default=None), "median_lag": pl.Series(lags, dtype=pl.Float64).median(),
         "example": None if worst is None else _example(logged, offline, table, column.name, worst),
