@@ -1,6 +1,7 @@
 """What one worker opens: live models with their online store and journal, and the routes over them."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -34,6 +35,9 @@ def opened(home: Home, project: Project, names: tuple[str, ...], settings: Setti
     """
     metrics, tracing = Metrics(), Tracing.from_environment()
     online = OnlineDoor(home, project)
+    if not online.ours:
+        # A store behind a network may keep its own question waiting: in a thread, where it keeps no other.
+        settings = replace(settings, inline=0)
     service = Service(project=project, models={})
     for name in names:
         model, observe = project.model(name), metrics.phase(name)
@@ -59,4 +63,5 @@ def _warm(online: OnlineDoor, project: Project, name: str) -> None:
         online.read(model, row.with_columns(pl.lit(datetime.now(UTC)).dt.cast_time_unit("us").alias(TIME)))
     except PlatformError as error:
         # Questions that bring their features can be answered all the same; the others are told.
-        _LOG.warning("the online store does not answer: %s", error.found)
+        remedy = f"mlops materialize --select 'key:\"{project.name}/feast/online\"'" if online.ours else error.remedy
+        _LOG.warning("the online store does not answer: %s; remedy: %s", error.found, remedy)

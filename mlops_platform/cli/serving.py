@@ -81,7 +81,8 @@ def run(home: Home, project: Project, names: tuple[str, ...], host: str, port: i
     home.export()
     listener = bound(host, port)
     folder = _metrics_folder(home)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    # The second name is Feast's own for the same folder, where another store than ours has a worker import it.
+    os.environ |= {name: str(folder) for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR")}
     # Imported before the workers are forked; none of these starts a thread.
     import fastapi  # noqa: F401
     import httptools  # noqa: F401
@@ -239,10 +240,11 @@ def _metrics_folder(home: Home) -> Path:
     Each machine, and each container, looks after its own only: several may share a home, and count processes alike.
     """
     parent = home.root / "serving" / "metrics" / socket.gethostname()
+    folder = parent / str(os.getpid())
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.iterdir():
-        if not Path(f"/proc/{left.name}").exists():
+        # A container counts its processes from one again: under this one's number may lie what another counted.
+        if left == folder or not Path(f"/proc/{left.name}").exists():
             shutil.rmtree(left, ignore_errors=True)
-    folder = parent / str(os.getpid())
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     return folder

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import yaml
 
+from mlops_platform.errors import PlatformError, StoreError
 from mlops_platform.manifest import digest_of
 from mlops_platform.online_store import FEW, OnlineFeatures, PackedStore, PackedView, Status
 from mlops_platform.online_store.packed import FEAST_TYPE
@@ -216,17 +217,35 @@ class OnlineDoor:
         if not len(places):
             return {name: TableRows.missing(name, columns, examples.height) for name, columns in asked.items()}
         rows = examples.select(keys)[places] if keys else examples.select(__dummy_id=pl.lit(""))
-        answer = self._feast.get_online_features(
+        answer = self._told(
             features=[f"{name}:{column.name}" for name, columns in asked.items() for column in columns],
             entity_rows={name: column.to_list() for name, column in rows.to_dict().items()},
             full_feature_names=True,
-        ).proto
+        )
         results = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
         at = examples["event_timestamp"].cast(_TIME)
         return {
             name: TableRows.of(self.project.feature_table(name), columns, results, places.to_numpy(), at)
             for name, columns in asked.items()
         }
+
+    def _told(self, **question: Any) -> Any:
+        """Feast's protobuf answer.
+
+        Raises:
+            StoreError: The store behind it does not answer.
+        """
+        try:
+            return self._feast.get_online_features(**question).proto
+        except PlatformError:
+            raise
+        except Exception as error:
+            # Each store has a driver, with errors of its own.
+            raise StoreError(
+                required="the online store that feature_store.yaml names to answer",
+                found=" ".join(f"{type(error).__name__}: {error}".split()),
+                remedy="see that it runs and is reached from here; until then questions by features are answered",
+            ) from error  # fmt: skip
 
     @property
     def _text(self) -> str:

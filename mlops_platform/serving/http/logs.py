@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,8 +37,15 @@ class Lines(logging.Formatter):
             error = record.exc_info[1]
             frames = traceback.extract_tb(error.__traceback__)
             told["error"] = type(error).__name__
+            if causes := list(_causes(error)):
+                told["because"] = causes
             told["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
         return json.dumps(told, ensure_ascii=True, default=str)
+
+
+def _causes(error: BaseException) -> Iterator[str]:
+    while (error := error.__cause__) is not None:
+        yield type(error).__name__
 
 
 def log_lines(level: int = logging.INFO) -> None:

@@ -110,6 +110,20 @@ def _starting(live: LiveModel) -> Iterator[Callable[..., Running]]:
         each.stop()
 
 
+@pytest.fixture
+def running_of() -> Iterator[Callable[[Any, Settings], Running]]:
+    """Starts an application that was made elsewhere."""
+    opened: list[Running] = []
+
+    def run(app: Any, settings: Settings) -> Running:
+        opened.append(Running(app, settings))
+        return opened[-1]
+
+    yield run
+    for each in opened:
+        each.stop()
+
+
 @pytest.fixture(scope="module")
 def client(live: LiveModel) -> Iterator[httpx.Client]:
     """A client of the usual application, whose bounds are small."""
