@@ -44,8 +44,10 @@ class Lines(logging.Formatter):
 
 
 def _causes(error: BaseException) -> Iterator[str]:
-    while (error := error.__cause__) is not None:
-        yield type(error).__name__
+    cause = error.__cause__
+    while cause is not None:
+        yield type(cause).__name__
+        cause = cause.__cause__
 
 
 def log_lines(level: int = logging.INFO) -> None:
