@@ -108,11 +108,9 @@ class PackedOnlineStore(OnlineStore):
         if progress:
             progress(len(data))
 
-    async def online_write_batch_async(
-        self, config: RepoConfig, table: FeatureView, data: list[Row], progress: Callable[[int], Any] | None
-    ) -> None:
-        """Does what ``online_write_batch`` does, in a thread."""
-        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+    async def online_write_batch_async(self, *given: Any, **named: Any) -> None:
+        """Does what ``online_write_batch`` does with the same arguments, in a thread."""
+        await asyncio.to_thread(self.online_write_batch, *given, **named)
 
     def online_read(
         self,
@@ -136,15 +134,9 @@ class PackedOnlineStore(OnlineStore):
         answers: Mapping[bytes, Answer] = dict(zip(found, zip(events, values, strict=True), strict=True))
         return [answers.get(key, (None, None)) for key in keys]
 
-    async def online_read_async(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        entity_keys: list[Any],
-        requested_features: list[str] | None = None,
-    ) -> list[Answer]:
-        """Does what ``online_read`` does, in a thread."""
-        return await asyncio.to_thread(self.online_read, config, table, entity_keys, requested_features)
+    async def online_read_async(self, *given: Any, **named: Any) -> list[Answer]:
+        """Does what ``online_read`` does with the same arguments, in a thread."""
+        return await asyncio.to_thread(self.online_read, *given, **named)
 
     def _read_features_per_fv(
         self, config: RepoConfig, grouped_refs: list[Any], join_key_values: dict[str, Any],
