@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlops_platform.cli.words import when
-from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
-from mlops_platform.resources.rollouts import RolloutRecords, held_back
+from mlops_platform.resources.rollouts import held_back, open_rollout
 from mlops_platform.spec import Project
 
 
@@ -15,11 +14,10 @@ def open_rollouts(project: Project, home: Home) -> dict[str, dict[str, Any]]:
     """Each open rollout by model: versions, kind and share, since when, the newest verdict, and why it is held back."""
     found = {}
     for model in project.models:
-        entry = PromotionHistory(home, project.name, model.name).rollout_entry()
-        if entry is None:
+        standing = open_rollout(home, project.name, model.name)
+        if standing is None:
             continue
-        digest, begun = entry
-        promise, asked = RolloutRecords(home, project.name, model.name).promise(digest), model.serving.rollout
+        begun, promise, asked = standing.begun, standing.promise, model.serving.rollout
         against = held_back(asked, begun, promise, datetime.now(UTC)) if asked else "no rollout is declared"
         found[model.name] = {
             "version": begun.version, "champion": begun.champion, "since": begun.at,

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from mlops_platform.errors import CorruptArtifactError
 from mlops_platform.resources.artifacts import write_whole
-from mlops_platform.resources.history import Move
+from mlops_platform.resources.history import Move, PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.spec import Rollout, duration
 
@@ -117,6 +117,34 @@ class RolloutRecords:
         """What all serving processes, also those that ended, counted of a rollout."""
         found = [json.loads(path.read_bytes()) for path in sorted(self.folder.glob("worker-*.json"))]
         return together(_read(each) for each in found if each["rollout"] == rollout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRollout:
+    """A model's open rollout.
+
+    Attributes:
+        digest: Of the history's entry by which it began.
+        begun: The entry.
+        promise: The judge's newest verdict on it; None where it has given none yet.
+    """
+
+    digest: str
+    begun: Move
+    promise: Promise | None
+
+
+def open_rollout(home: Home, project: str, model: str) -> OpenRollout | None:
+    """A model's open rollout, with what its judge said; None where none is open.
+
+    Raises:
+        CorruptArtifactError: An entry of the history is missing or was edited, or the verdict's record is not one.
+    """
+    entry = PromotionHistory(home, project, model).rollout_entry()
+    if entry is None:
+        return None
+    digest, begun = entry
+    return OpenRollout(digest=digest, begun=begun, promise=RolloutRecords(home, project, model).promise(digest))
 
 
 def together(parts: Iterable[Counts]) -> Counts:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from mlops_platform.manifest import digest_of
-from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.outbox import Event, Teller
-from mlops_platform.resources.rollouts import GO_ON, RolloutRecords, held_back, patience
+from mlops_platform.resources.rollouts import GO_ON, held_back, open_rollout, patience
 from mlops_platform.spec import Model, Project, Rollout
 
 
@@ -38,19 +37,18 @@ def unjudged(project: Project, home: Home, model: Model, rollout: Rollout, now: 
         home: Where the records are.
         now: UTC.
     """
-    begun = PromotionHistory(home, project.name, model.name).rollout_entry()
-    if begun is None:
+    standing = open_rollout(home, project.name, model.name)
+    if standing is None:
         return None
-    digest, move = begun
-    promise = RolloutRecords(home, project.name, model.name).promise(digest)
+    move, promise = standing.begun, standing.promise
     reason = held_back(rollout, move, promise, now)
     if reason is None or (promise is not None and promise.verdict != GO_ON):
         return None
     since = promise.until if promise else (datetime.fromisoformat(move.at) + patience(rollout)).isoformat()
     return Event(
-        kind="rollout_unjudged", key=digest_of([digest, since]), project=project.name, environment=home.environment,
-        at=since, reason=f"Version {move.version} meets no traffic: {reason}.", by=None, model=model.name,
-        asset=f"{project.name}/{model.name}/rollout",
+        kind="rollout_unjudged", key=digest_of([standing.digest, since]), project=project.name,
+        environment=home.environment, at=since, reason=f"Version {move.version} meets no traffic: {reason}.", by=None,
+        model=model.name, asset=f"{project.name}/{model.name}/rollout",
         version={"about": move.version, "from": move.champion, "to": move.champion},
-        digests={"rollout": digest, "checkpoint": move.challenger}, run_id=None,
+        digests={"rollout": standing.digest, "checkpoint": move.challenger}, run_id=None,
     )  # fmt: skip

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mlops_platform.manifest import short
-from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
-from mlops_platform.resources.rollouts import GO_ON, RolloutRecords
+from mlops_platform.resources.rollouts import GO_ON, open_rollout
 from mlops_platform.spec import Model, Project, Rollout, duration
 
 STATIONS = ("rollout", "rollout_decision")
@@ -35,17 +34,16 @@ def wanted(home: Home, project: Project, model: Model, rollout: Rollout, now: da
         project, model, rollout: The declarations.
         now: UTC.
     """
-    begun = PromotionHistory(home, project.name, model.name).rollout_entry()
-    if begun is None:
+    standing = open_rollout(home, project.name, model.name)
+    if standing is None:
         return None
-    digest, entry = begun
-    promise = RolloutRecords(home, project.name, model.name).promise(digest)
+    begun, promise = standing.begun, standing.promise
     raw = Refs(home).find(f"{project.name}/raw/{model.examples.source}")
     landed = raw.manifest.digest if raw is not None else ""
-    turn = int((now - datetime.fromisoformat(entry.at)) / duration(rollout.every))
-    key = f"rollout:{project.name}/{model.name}:{short(digest)}:{turn}:{short(landed)}"
+    turn = int((now - datetime.fromisoformat(begun.at)) / duration(rollout.every))
+    key = f"rollout:{project.name}/{model.name}:{short(standing.digest)}:{turn}:{short(landed)}"
     if promise is None:
-        return Wanted(key=key, because=f"the rollout of version {entry.version} has no verdict yet")
+        return Wanted(key=key, because=f"the rollout of version {begun.version} has no verdict yet")
     if promise.verdict != GO_ON:
         return Wanted(key=key, because=f"the verdict is to {promise.verdict}, and the rollout is open")
     if now - datetime.fromisoformat(promise.at) >= duration(rollout.every):
