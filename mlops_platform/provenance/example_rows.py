@@ -83,7 +83,8 @@ def _likely(rows: pl.DataFrame, keys: Mapping[str, Any], first: datetime, last: 
     if equal:
         own = pl.all_horizontal(equal)
         at = pl.col("event_timestamp")
-        yield own & (at >= literal(first - _CLOSE)) & (at <= literal(last + _CLOSE))
+        for close in (_NOTHING, _CLOSE):
+            yield own & (at >= literal(first - close)) & (at <= literal(last + close))
         yield own
 
 
@@ -104,14 +105,20 @@ def _run(asked: _Asked, rows: pl.DataFrame) -> pl.DataFrame:
     if run.height == 1:
         return run
     if run.height > _FEW:
-        return run if asked.gives(run) else rows
+        return run if run.height == rows.height or asked.gives(run) else rows
     alone = [row for row in run.iter_slices(1) if asked.gives(row)]
     return pl.concat(alone) if alone else run
 
 
 def _first_place(holds: Callable[[int], bool], count: int) -> int:
-    """The first of ``count`` places at which something holds that goes on to hold, as it does at the last one."""
-    low, high = 0, count - 1
+    """The first of ``count`` places at which something holds that goes on to hold, as it does at the last one.
+
+    Looked for by steps that double, since a narrow guess begins where it is.
+    """
+    low, high, step = 0, count - 1, 0
+    while step < high and not holds(step):
+        low, step = step + 1, 2 * step + 1
+    high = min(high, step)
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)
