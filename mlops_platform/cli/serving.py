@@ -119,23 +119,23 @@ def run(home: Home, project: Project, names: tuple[str, ...], host: str, port: i
 def be_worker(home: Home, project: Project, names: tuple[str, ...], listener: socket.socket, settings: "Settings",
               say: "Tell") -> None:  # fmt: skip
     """What one worker does: opens the models, then answers until it is asked to stop."""
-    from mlops_platform.cli.row_to_ask import row_to_ask
+    from mlops_platform.cli.body_to_ask import body_to_ask
     from mlops_platform.cli.served import opened
     from mlops_platform.serving.http.logs import log_lines
     from mlops_platform.serving.http.worker import run_worker
 
     log_lines()
     app, service = opened(home, project, names, settings)
-    rows: list[dict[str, Any] | None] = []
+    bodies: list[dict[str, Any] | None] = []
     # Beside the first requests: to find a row reads a table, and readiness is not to wait for it.
     looking = threading.Thread(
-        target=lambda: rows.append(row_to_ask(home, project, names[0], service.models[names[0]])), daemon=True
+        target=lambda: bodies.append(body_to_ask(home, project, names[0], service.models[names[0]])), daemon=True
     )
 
     def beat() -> None:
         models = {name: {**live.standing(), "ready": live.ready} for name, live in service.models.items()}
         say({"models": {name: {key: told.get(key) for key in ("version", "checkpoint", "ready", "reason")}
-                        for name, told in models.items()}, "example": rows[0] if rows else None})  # fmt: skip
+                        for name, told in models.items()}, "example": bodies[0] if bodies else None})  # fmt: skip
         if looking.ident is None:
             looking.start()
 
@@ -199,7 +199,7 @@ class Start:
         show(f"  docs {address}/docs   ready {address}/readyz   metrics {address}/metrics", soft_wrap=True)
         show("Ctrl-C ends it when requests at work are answered; a second one at once.", style="dim")
 
-    def _ask(self, row: dict[str, Any]) -> None:
+    def _ask(self, asked: dict[str, Any]) -> None:
         """Shows a question that can be sent as it stands."""
         settings, headers = self._settings, ["-H 'Content-Type: application/json'"]
         if settings.tokens:
@@ -208,11 +208,11 @@ class Start:
         named = self._address.removeprefix("http://").rpartition(":")[0]
         if settings.hosts and named not in settings.hosts:
             headers.append(f"-H {shlex.quote(f'Host: {settings.hosts[0]}')}")
-        body = shlex.quote(json.dumps({"rows": [row]}, ensure_ascii=False))
+        body = shlex.quote(json.dumps(asked, ensure_ascii=False))
         call = (
             f"curl {shlex.quote(f'{self._address}/v1/models/{self._names[0]}/predict')} {' '.join(headers)} -d {body}"
         )
-        self._shown.print("Ask it of the next row that came:", style="dim")
+        self._shown.print("Ask it what comes next:", style="dim")
         self._shown.print(f"  {call}", markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def _changes(self, models: dict[str, dict[str, Any]]) -> None:
