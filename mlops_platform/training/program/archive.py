@@ -25,6 +25,8 @@ def archive(traced: ExportedProgram, module: str) -> bytes:
     Raises:
         TrainingError: A weight or constant of the network is of a class that torch would pickle.
     """
+    # Comparisons of sizes that nothing uses, of which the first trace of a process meets more than later ones.
+    traced.graph.eliminate_dead_code()
     for node in traced.graph.nodes:
         # File names of this machine, and addresses in this process's memory.
         for note in _ORIGIN:

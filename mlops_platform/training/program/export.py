@@ -14,6 +14,7 @@ from mlops_platform.scoring import Encoding, Scorer
 from mlops_platform.scoring.parity import TOLERANCE
 from mlops_platform.training.program.archive import archive
 from mlops_platform.training.program.inputs import Rows
+from mlops_platform.training.program.naming import number_names
 from mlops_platform.training.program.network import ScoringProgram
 from mlops_platform.training.program.sequences import Window, first_window
 from mlops_platform.training.program.stepping import OneStep
@@ -81,6 +82,7 @@ def export(program: ScoringProgram | OneStep, rows: Rows, module: str) -> Export
     assert exported is not None
     model = exported.model_proto
     _forget_origin(model)
+    number_names(model)
     onnx.checker.check_model(model)
     traced = exported.exported_program
     assert traced is not None
