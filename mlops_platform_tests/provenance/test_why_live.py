@@ -20,9 +20,11 @@ from mlops_platform.resources.artifacts import ArtifactStore
 from mlops_platform.resources.delta import DeltaDoor
 from mlops_platform.resources.history import PromotionHistory
 from mlops_platform.resources.home import Home
+from mlops_platform.resources.mlflow import MlflowDoor
 from mlops_platform.resources.online import OnlineDoor
 from mlops_platform.resources.prediction_log.personal import Personal, key_file
 from mlops_platform.resources.prediction_log.shipping import ship
+from mlops_platform.resources.reachability import roots, stored
 from mlops_platform.resources.refs import Refs
 from mlops_platform.serving.answer_log import AnswerLog
 from mlops_platform.serving.live import LiveModel
@@ -93,6 +95,9 @@ def test_the_version_that_was_online_is_asked_before_the_newest(live: Home) -> N
     ((then,), (now,)) = (why(live, PROJECT, each).features for each in (cited, uncited))
     assert (then.digest, then.as_answered) == (old.digest, True)
     assert (now.digest, now.as_answered) == (newest.digest, False)
+    # Garbage collection keeps what the log cites, when nothing stands for it any more.
+    Refs(live).forget("pumps/feast/online")
+    assert online.digest in roots(live, MlflowDoor(live, "pumps"), stored(live), young=timedelta(0))
 
 
 def test_values_that_differ_from_the_tables_are_told(live: Home) -> None:
