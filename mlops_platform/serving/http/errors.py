@@ -63,7 +63,8 @@ def shown(value: Any) -> str:
 def response(error: PlatformError, status: int | None = None) -> JSONResponse:
     """The answer that tells an error."""
     told = {"required": error.required, "found": error.found, "remedy": error.remedy}
-    headers = error.headers if isinstance(error, Refused) else {}
+    # It repeats what was asked: a browser is not to take that for a page.
+    headers = {"x-content-type-options": "nosniff", **(error.headers if isinstance(error, Refused) else {})}
     code = status if status is not None else error.status if isinstance(error, Refused) else 500
     return JSONResponse({name: text[:_LONGEST] for name, text in told.items()}, status_code=code, headers=headers)
 

@@ -26,7 +26,10 @@ _KINDS = {
     "rows": "By raw rows: the project's own function makes the questions, as in batch.",
     "features": "By entity keys and the values of every feature.",
 }
-_POLICY = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'", "x-frame-options": "DENY"}
+_POLICY = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "x-frame-options": "DENY", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
+}  # fmt: skip
 
 
 def page_router(served: Mapping[str, Served]) -> APIRouter:

@@ -1,5 +1,9 @@
 """The service keeps what its OpenAPI document says, asked by schemathesis: seeded, and never a failure of its own."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import httpx
 import pytest
 import schemathesis
@@ -9,9 +13,23 @@ from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from mlops_platform.provenance.router import why_router
+from mlops_platform.resources.home import Home
+from mlops_platform_tests.lineage.pumps.project import PROJECT
+
 PREDICT = "/v1/models/pump_repair/predict"
 _CHECKED = ("GET /livez", "GET /readyz", "GET /v1/models", "GET /v1/models/{name}", f"POST {PREDICT}",
-            "POST /invocations")  # fmt: skip
+            "POST /invocations", "GET /v1/predictions/{prediction_id}", "GET /v1/predictions/{prediction_id}/why",
+            "GET /metrics", "POST /v1/models/pump_repair/invocations")  # fmt: skip
+_WIDER = {"POST /invocations", "POST /v1/models/pump_repair/invocations"}
+
+
+@pytest.fixture(scope="module")
+def client(pumps_home: Path, module_serving: Callable[..., Any]) -> httpx.Client:
+    """A client of the application as a worker opens it, whose bounds are small."""
+    running = module_serving(max_rows=20, max_body=100_000, routers=(why_router(Home(pumps_home), PROJECT),))
+    found: httpx.Client = running.client
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +56,24 @@ def test_every_refusal_of_a_prediction_is_in_the_document(document: dict) -> Non
         assert schema == {"$ref": "#/components/schemas/Refusal"}
 
 
+@pytest.mark.parametrize("rest", ["", "/why"])
+@pytest.mark.parametrize(
+    "asked",
+    ["<script>alert(1)</script>", "%3Cscript%3Ealert(1)%3C%2Fscript%3E", "%22%20onload=%22x", "..%2f..%2fetc%2fpasswd",
+     "%2e%2e", "%00", "%ff%fe", "o-", "o-%0d%0aX-Evil:1", "o-99999999T999999999999-a", "o-20240229T120000000000-a/b"],
+)  # fmt: skip
+def test_a_hostile_id_of_an_answer_is_unknown_and_nothing_of_it_is_run(
+    client: httpx.Client, asked: str, rest: str
+) -> None:
+    answer = client.get(f"/v1/predictions/{asked}{rest}")
+    assert answer.status_code == 404
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "x-evil" not in answer.headers
+    if answer.headers["content-type"].startswith("text/html"):
+        assert "<script" not in answer.text and ' onload="x' not in answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
 def test_an_answer_is_as_the_document_says(document: dict, client: httpx.Client) -> None:
     schema = document["paths"][PREDICT]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
     body = {"entities": [{"pump": "P0", "weekday": 1, "id": "a"}], "return_features": True}
@@ -53,7 +89,7 @@ def test_the_service_keeps_its_document(
     method, _, path = operation.partition(" ")
     (found,) = schemathesis.openapi.from_dict(document).include(method=method, path=path).get_all_operations()
     # MLflow's forms of a data frame are wider than a schema can tell: a row's columns stand beside its values.
-    excluded = [positive_data_acceptance, negative_data_rejection] if operation == "POST /invocations" else []
+    excluded = [positive_data_acceptance, negative_data_rejection] if operation in _WIDER else []
     statuses: set[int] = set()
 
     @settings(max_examples=40, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
