@@ -27,10 +27,12 @@ class Tally:
 
     Attributes:
         waits: Seconds from question to whole answer, of the answers with status 200.
+        begun: When each of these questions was due, or asked, by the machine's monotonic clock.
         failed: Other answers and broken connections, by what they were.
     """
 
     waits: list[float] = field(default_factory=list)
+    begun: list[float] = field(default_factory=list)
     failed: dict[str, int] = field(default_factory=dict)
 
     def fail(self, what: str) -> None:
@@ -109,6 +111,7 @@ async def _asking(plan: Mapping[str, Any], number: int, asked: list[bytes], tall
             status = 0
         if status == 200:
             tally.waits.append(time.perf_counter() - since)
+            tally.begun.append(since)
         elif status:
             tally.fail(str(status))
         due, turn = due + share, turn + 1
@@ -126,7 +129,7 @@ def main() -> None:
     plan = json.loads(sys.stdin.read())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         tally = runner.run(_run(plan))
-    print(json.dumps({"waits": tally.waits, "failed": tally.failed}))
+    print(json.dumps({"waits": tally.waits, "begun": tally.begun, "failed": tally.failed}))
 
 
 if __name__ == "__main__":
