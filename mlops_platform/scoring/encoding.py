@@ -167,14 +167,14 @@ def _kind(name: str, dtype: pl.DataType) -> Literal["string", "integer"]:
 
 def _numbers(frame: pl.DataFrame) -> np.ndarray:
     """Float32 [N, F], NaN for null, C-contiguous."""
+    if frame.height <= FEW and set(frame.dtypes) == {pl.Float32()}:
+        return frame.to_numpy(order="c")
     for name, dtype in frame.schema.items():
         if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
             raise InputError(
                 required=f"numeric column {name}", found=str(dtype),
                 remedy=f"cast {name} to Float32, or list it among the model's categories",
             )  # fmt: skip
-    if frame.height <= FEW and frame.width and all(dtype == pl.Float32 for dtype in frame.dtypes):
-        return frame.to_numpy(order="c")
     columns = [column if column.dtype == pl.Float32 else column.cast(pl.Float32) for column in frame.get_columns()]
     return _matrix([column.to_numpy() for column in columns], frame.height, np.float32)
 

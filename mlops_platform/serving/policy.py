@@ -1,6 +1,5 @@
 """What an answer does where a feature is missing or stale, as its column declares: mark, default or refuse."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +10,8 @@ from mlops_platform.online_store import OnlineFeatures, Status
 from mlops_platform.spec import Column, Model, Project
 
 MISSING, STALE, LATER, DEFAULT = "missing", "stale", "later", "default"
-_WORDS = {Status.MISSING: MISSING, Status.STALE: STALE, Status.LATER: LATER}
-_WITHOUT_VALUE = (Status.MISSING, Status.STALE)
+_WORDS = {int(Status.MISSING): MISSING, int(Status.STALE): STALE, int(Status.LATER): LATER}
+_WITHOUT_VALUE = frozenset({int(Status.MISSING), int(Status.STALE)})
 
 Marks = list[dict[str, str]]
 
@@ -66,39 +65,43 @@ class Policy:
         """
         marks: Marks = [{} for _ in range(found.values.height)]
         refused: dict[int, list[str]] = {}
-        filled: list[pl.Series] = []
-        for table, column, status, rows in self._without_all(found):
-            name = f"{table}__{column.name}"
-            if status in _WITHOUT_VALUE and column.if_missing == "refuse":
-                for row in rows.tolist():
-                    refused.setdefault(row, []).append(name)
-                continue
-            word = _WORDS[status]
-            if status in _WITHOUT_VALUE and column.if_missing == "default":
-                word = f"{DEFAULT}: {word}"
-            for row in rows.tolist():
-                marks[row][name] = word
+        filled: dict[str, pl.Series] = {}
+        for table, group in self.columns.items():
+            places = _by_status(found.statuses[table].to_list())
+            for column in group if places else ():
+                name = f"{table}__{column.name}"
+                for status, rows in places.items():
+                    if status in _WITHOUT_VALUE and column.if_missing == "refuse":
+                        for row in rows:
+                            refused.setdefault(row, []).append(name)
+                        continue
+                    defaulted = status in _WITHOUT_VALUE and column.if_missing == "default"
+                    word = f"{DEFAULT}: {_WORDS[status]}" if defaulted else _WORDS[status]
+                    for row in rows:
+                        marks[row][name] = word
+                    if defaulted:
+                        filled[name] = _filled(filled.get(name, found.values[name]), column.default, rows)
         if refused:
             raise RefusedRowsError(refused)
-        for table, column in self._with_default():
-            name = f"{table}__{column.name}"
-            lacking = found.statuses[table].is_in([int(status) for status in _WITHOUT_VALUE])
-            if lacking.any():
-                values = found.values[name]
-                default = pl.Series([column.default], dtype=values.dtype, strict=True)
-                filled.append(default.new_from_index(0, len(values)).zip_with(lacking, values).alias(name))
-        return (replace(found, values=found.values.with_columns(filled)) if filled else found), marks
+        if not filled:
+            return found, marks
+        values = pl.DataFrame([filled.get(values.name, values) for values in found.values.get_columns()])
+        return replace(found, values=values), marks
 
-    def _without_all(self, found: OnlineFeatures) -> Iterator[tuple[str, Column, Status, np.ndarray]]:
-        """Each column with each status but ``PRESENT`` that its table's rows have, and those rows."""
-        for table, group in self.columns.items():
-            statuses = found.statuses[table].to_numpy()
-            if not statuses.any():
-                continue
-            for status in _WORDS:
-                rows = np.flatnonzero(statuses == status)
-                if len(rows):
-                    yield from ((table, column, status, rows) for column in group)
 
-    def _with_default(self) -> Iterator[tuple[str, Column]]:
-        return ((t, column) for t, group in self.columns.items() for column in group if column.if_missing == "default")
+def _by_status(codes: list[int]) -> dict[int, list[int]]:
+    """Places of the rows that have a status but ``PRESENT``, by status."""
+    places: dict[int, list[int]] = {}
+    if any(codes):
+        for row, code in enumerate(codes):
+            if code:
+                places.setdefault(code, []).append(row)
+    return places
+
+
+def _filled(values: pl.Series, default: object, rows: list[int]) -> pl.Series:
+    """Values with the default at some rows."""
+    lacking = np.zeros(len(values), bool)
+    lacking[rows] = True
+    other = pl.Series([default], dtype=values.dtype, strict=True).new_from_index(0, len(values))
+    return other.zip_with(pl.Series(lacking), values).alias(values.name)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import prometheus_client as prometheus
 from prometheus_client import multiprocess, values
 
@@ -18,6 +19,7 @@ from mlops_platform.serving.question import Answer
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _AGES = (60, 300, 900, 3_600, 4 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 30 * 86_400, 365 * 86_400)
+_STATUSES = [status.name.lower() for status in sorted(Status)]
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 
@@ -74,11 +76,10 @@ class Metrics:
             return
         at = answers[0].answered_at.timestamp()
         for table in features.statuses.columns:
-            counts = features.statuses[table].to_numpy()
-            for status in Status:
-                count = int((counts == status).sum())
+            counts = np.bincount(features.statuses[table].to_numpy(), minlength=len(Status)).tolist()
+            for status, count in zip(_STATUSES, counts, strict=True):
                 if count:
-                    self._statuses.labels(model, table, status.name.lower()).inc(count)
+                    self._statuses.labels(model, table, status).inc(count)
             oldest: Any = features.events[table].min()
             if oldest is not None:
                 self._ages.labels(model, table).observe(max(0.0, at - oldest.timestamp()))
