@@ -1,7 +1,7 @@
 """The scorer: an exported program run by ONNX Runtime on encoded rows."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -97,7 +97,9 @@ class Scorer:
         own = frame if history is None else _with_history(frame, history, self.encoding.carried, columns)
         path = walk(own, self.encoding.carried.entity)
         numeric, categories = self.encode(own)
-        walked = self._walk(numeric[path.order], categories[path.order], path.sizes, self.encoding.carried)
+        begun = self.encoding.carried.initial_states(int(path.sizes[0]))
+        steps = self.steps(numeric[path.order], categories[path.order], path.sizes, begun)
+        walked = np.concatenate([told["score"] for _, told in steps])
         scores = np.empty_like(walked)
         scores[path.order] = walked
         return scores[: frame.height]
@@ -118,22 +120,31 @@ class Scorer:
         """What the program answers: ``score`` and, of sequences, ``next_state``."""
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
 
+    def steps(self, numeric: np.ndarray, categories: np.ndarray, sizes: np.ndarray, state: np.ndarray
+              ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:  # fmt: skip
+        """What a program of sequences answers, a step of all its sequences at a time.
+
+        Args:
+            numeric, categories: Of N rows in the order of a walk.
+            sizes: Of the walk.
+            state: Before the first step, float32 [sizes[0], ...].
+
+        Yields:
+            Which of the rows, and the answer to them.
+        """
+        begun = 0
+        for size in sizes.tolist():
+            rows = slice(begun, begun + size)
+            told = self.answer({"numeric": numeric[rows], "categories": categories[rows], "state": state[:size]})
+            yield rows, told
+            state, begun = told["next_state"], rows.stop
+
     def signature(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """Name, dtype and shape of each input of the program; -1 where a dimension is free."""
         return [
             (each.name, _DTYPES.get(each.type, each.type), tuple(d if isinstance(d, int) else -1 for d in each.shape))
             for each in self._session.get_inputs()
         ]
-
-    def _walk(self, numeric: np.ndarray, categories: np.ndarray, sizes: np.ndarray, carried: Carried) -> np.ndarray:
-        """Scores [N] or [N, H] of rows in the order of a walk."""
-        state, begun, answers = carried.initial_states(int(sizes[0])), 0, []
-        for size in sizes.tolist():
-            rows = slice(begun, begun + size)
-            told = self.answer({"numeric": numeric[rows], "categories": categories[rows], "state": state[:size]})
-            answers.append(told["score"])
-            state, begun = told["next_state"], begun + size
-        return np.concatenate(answers)
 
     def _no_scores(self) -> np.ndarray:
         (shape,) = (output.shape[1:] for output in self._session.get_outputs() if output.name == "score")

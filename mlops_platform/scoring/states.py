@@ -142,14 +142,12 @@ def _walked(scorer: Scorer, rows: pl.DataFrame, path: Walk, state: np.ndarray
     """Scores in the order of a walk; the state that each sequence ends in, and where its last row is."""
     numeric, categories = scorer.encode(rows)
     numeric, categories = numeric[path.order], categories[path.order]
-    last = np.empty(len(state), dtype=np.int64)
-    begun, scores = 0, []
-    for size in path.sizes.tolist():
-        step = slice(begun, begun + size)
-        told = scorer.answer({"numeric": numeric[step], "categories": categories[step], "state": state[:size]})
+    ended, last, scores = np.empty_like(state), np.empty(len(state), dtype=np.int64), []
+    for rows_of_step, told in scorer.steps(numeric, categories, path.sizes, state):
         scores.append(told["score"])
-        state[:size], last[:size], begun = told["next_state"], np.arange(begun, begun + size), begun + size
-    return np.concatenate(scores), state, last
+        size = len(told["score"])
+        ended[:size], last[:size] = told["next_state"], np.arange(rows_of_step.start, rows_of_step.stop)
+    return np.concatenate(scores), ended, last
 
 
 def _carried(scorer: Scorer) -> Carried:
