@@ -19,6 +19,7 @@ from mlops_platform.spec import Forecast, Model, Project
 _WORK = (
     "mlops_platform.serving.batch:next_day",
     "mlops_platform.serving.batch:upcoming",
+    "mlops_platform.serving.batch:earlier_rows",
     "mlops_platform.serving.batch:predict",
     "mlops_platform.serving.batch:log_predictions",
 )
@@ -116,7 +117,8 @@ def _answer(
     from mlops_platform.resources.feast import FeastDoor
     from mlops_platform.resources.prediction_log.personal import Personal
     from mlops_platform.resources.prediction_log.segments import log_lock
-    from mlops_platform.serving.batch import log_predictions, next_day, predict, upcoming
+    from mlops_platform.scoring import Scorer
+    from mlops_platform.serving.batch import earlier_rows, log_predictions, next_day, predict, upcoming
     from mlops_platform.serving.states import write_states
 
     home = stations.home
@@ -125,14 +127,16 @@ def _answer(
     features = {name: table for (kind, name), table in tables.items() if kind == "features"}
     day = next_day(model, raw[model.examples.source])
     examples = upcoming(model, raw[model.examples.upcoming_source], day)
-    checkpoint = stations.store.open("checkpoint", champion["checkpoint"])
-    past, private = raw[model.examples.source], Personal(home, project, model)
-    feast = FeastDoor(home, project)
-    answers = predict(model, examples, feast, features, checkpoint, batch, past, private)
+    scorer = Scorer.load(stations.store.open("checkpoint", champion["checkpoint"]))
+    past, private, feast = raw[model.examples.source], Personal(home, project, model), FeastDoor(home, project)
+    sequential = scorer.encoding.carried is not None
+    earlier = earlier_rows(model, examples.columns, feast, features, past) if sequential else None
+    answers = predict(model, examples, feast, features, scorer, batch, earlier, private)
     answers.write_parquet(folder / "predictions.parquet", compression="zstd", statistics=False)
     kept: dict[str, Any] = {}
-    if model.network.sequence is not None:
-        kept = write_states(folder, model, feast, features, checkpoint, past, examples.columns)
+    # A champion of before the model was declared one of sequences has no states.
+    if model.network.sequence is not None and earlier is not None:
+        kept = write_states(folder, scorer, champion["checkpoint"], earlier)
     log = DeltaDoor(home.prediction_log(project.name, model.name))
     version = champion["version"]
     with exclusive(home, log_lock(project, model)):

@@ -1,12 +1,11 @@
 """Batch predictions: the champion answers for the day after the newest examples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
 from mlops_platform.manifest import TableRef
-from mlops_platform.resources.artifacts import Artifact
 from mlops_platform.resources.delta import PARTITION, DeltaDoor
 from mlops_platform.resources.feast import FeastDoor
 from mlops_platform.resources.prediction_log.personal import Personal
@@ -36,28 +35,36 @@ def upcoming(model: Model, rows: pl.LazyFrame, day: date) -> pl.DataFrame:
     return found.sort("event_timestamp", model.examples.id).collect()
 
 
-def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapping[str, TableRef],
-            checkpoint: Artifact, batch: str, past: pl.LazyFrame, private: Personal) -> pl.DataFrame:  # fmt: skip
+def earlier_rows(model: Model, columns: Sequence[str], feast: FeastDoor, tables: Mapping[str, TableRef],
+                 past: pl.LazyFrame) -> pl.DataFrame:  # fmt: skip
+    """What a program of sequences goes through before it answers: all that has happened, with its features.
+
+    Args:
+        model: The declaration.
+        columns: Of an example.
+        feast, tables: Where features come from, at which versions.
+        past: Raw rows of what has happened.
+    """
+    return feast.with_features(model, resolve(model.examples.labelled)(past).select(columns).collect(), tables)
+
+
+def predict(model: Model, examples: pl.DataFrame, feast: FeastDoor, tables: Mapping[str, TableRef], scorer: Scorer,
+            batch: str, earlier: pl.DataFrame | None, private: Personal) -> pl.DataFrame:  # fmt: skip
     """Scores examples with the features known at their time.
 
     Args:
         model: The declaration.
         examples: One row an answer.
         feast, tables: Where features come from, at which versions.
-        checkpoint: The model.
+        scorer: Of the model.
         batch: Digest of all that the answers depend on; part of each prediction id.
-        past: Raw rows of what has happened; a model of sequences goes through them before it answers.
+        earlier: Rows that a program of sequences goes through before it answers; None of one of rows.
         private: Takes what is personal out of the ids.
 
     Returns:
         ``prediction_id``, the examples' columns, the features, and ``score`` (Float32; of a forecast an array of them).
     """
     frame = feast.with_features(model, examples, tables)
-    scorer = Scorer.load(checkpoint)
-    earlier = None
-    if scorer.encoding.carried is not None:
-        rows = resolve(model.examples.labelled)(past).select(examples.columns).collect()
-        earlier = feast.with_features(model, rows, tables)
     horizon = model.task.horizon if isinstance(model.task, Forecast) else None
     number = pl.Array(pl.Float32, horizon) if horizon else pl.Float32
     scores = pl.Series("score", scorer.score(frame, earlier), dtype=number)

@@ -1,6 +1,5 @@
 """States of a model of sequences: the predictions station leaves them, and live answers go on from them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,10 @@ from typing import Any
 import polars as pl
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.manifest import TableRef, short
+from mlops_platform.manifest import short
 from mlops_platform.resources.artifacts import Artifact
-from mlops_platform.resources.feast import FeastDoor
 from mlops_platform.resources.home import Home
 from mlops_platform.resources.refs import Refs
-from mlops_platform.resources.source_code import resolve
 from mlops_platform.scoring import Scorer
 from mlops_platform.scoring.states import STATES, States, last_states
 from mlops_platform.scoring.steps import TIME, Carried
@@ -90,29 +87,22 @@ def read_states(made: Artifact, carried: Carried) -> LiveStates:
     return LiveStates(predictions=made.manifest.digest, made_at=made.manifest.produced.at, states=states)
 
 
-def write_states(folder: Path, model: Model, feast: FeastDoor, tables: Mapping[str, TableRef], checkpoint: Artifact,
-                 past: pl.LazyFrame, columns: list[str]) -> dict[str, Any]:  # fmt: skip
+def write_states(folder: Path, scorer: Scorer, checkpoint: str, earlier: pl.DataFrame) -> dict[str, Any]:
     """Writes the state of each entity after its last row before the day that is answered.
 
     Args:
         folder: Of the predictions.
-        model: The declaration.
-        feast, tables: Where features come from, at which versions.
-        checkpoint: The model.
-        past: Raw rows of what has happened.
-        columns: Of an example.
+        scorer: Of a program of sequences.
+        checkpoint: Digest of it.
+        earlier: What has happened, with the columns of the scorer's encoding.
 
     Returns:
         What the predictions' content tells of them, as ``states``: ``checkpoint``, ``entities`` and ``newest`` (ISO
-        8601, or None). Nothing, and no file, where the champion is of before the model was declared one of sequences.
+        8601, or None).
     """
-    scorer = Scorer.load(checkpoint)
-    if scorer.encoding.carried is None:
-        return {}
-    rows = resolve(model.examples.labelled)(past).select(columns).collect()
-    states = last_states(scorer, feast.with_features(model, rows, tables))
+    states = last_states(scorer, earlier)
     states.write_parquet(folder / STATES, compression="zstd", statistics=False)
     newest: Any = states[TIME].max()
-    told = {"checkpoint": checkpoint.manifest.digest, "entities": states.height,
+    told = {"checkpoint": checkpoint, "entities": states.height,
             "newest": newest.isoformat() if newest is not None else None}  # fmt: skip
     return {"states": told}
