@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from mlops_platform.serving.http.columns import AT_A_TIME, LONGEST_TEXT, TYPES, Given, needed, require_names
+from mlops_platform.serving.http.columns import FEW, LONGEST_TEXT, TYPES, Given, needed, require_names
 from mlops_platform.serving.http.errors import invalid, shown
 
 _FIRST, _END = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (1900, 2200))
@@ -67,7 +67,7 @@ def _plainly_sound(column: Given, found: pl.Series) -> bool:
     """
     if found.null_count() and not column.nullable:
         return False
-    if column.dtype == "string" and len(found) <= AT_A_TIME:
+    if column.dtype == "string" and len(found) <= FEW:
         texts = found.cast(pl.String).to_list()
         return max((len(text) for text in texts if text is not None), default=0) <= LONGEST_TEXT
     if isinstance(found.dtype, pl.Datetime):
