@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 from starlette.types import ASGIApp
 
+from mlops_platform.cli.body_to_ask import body_to_ask
 from mlops_platform.errors import PlatformError
 from mlops_platform.provenance.router import why_router
 from mlops_platform.resources.home import Home
@@ -52,6 +53,14 @@ def opened(home: Home, project: Project, names: tuple[str, ...], settings: Setti
         service.at_end.append(log.close)
     app = create_app(service, routers=(why_router(home, project),), settings=settings, metrics=metrics, tracing=tracing)
     return app, service
+
+
+def find_examples(home: Home, service: Service) -> None:
+    """Looks for a request to each model that can be sent as it stands, for whoever reads the service's pages."""
+    for name, live in service.models.items():
+        body = body_to_ask(home, service.project, name, live)
+        if body is not None:
+            service.examples[name] = body
 
 
 def _warm(online: OnlineDoor, project: Project, name: str) -> None:

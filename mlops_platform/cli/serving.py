@@ -119,23 +119,19 @@ def run(home: Home, project: Project, names: tuple[str, ...], host: str, port: i
 def be_worker(home: Home, project: Project, names: tuple[str, ...], listener: socket.socket, settings: "Settings",
               say: "Tell") -> None:  # fmt: skip
     """What one worker does: opens the models, then answers until it is asked to stop."""
-    from mlops_platform.cli.body_to_ask import body_to_ask
-    from mlops_platform.cli.served import opened
+    from mlops_platform.cli.served import find_examples, opened
     from mlops_platform.serving.http.logs import log_lines
     from mlops_platform.serving.http.worker import run_worker
 
     log_lines()
     app, service = opened(home, project, names, settings)
-    bodies: list[dict[str, Any] | None] = []
     # Beside the first requests: to find a row reads a table, and readiness is not to wait for it.
-    looking = threading.Thread(
-        target=lambda: bodies.append(body_to_ask(home, project, names[0], service.models[names[0]])), daemon=True
-    )
+    looking = threading.Thread(target=find_examples, args=(home, service), daemon=True)
 
     def beat() -> None:
         models = {name: {**live.standing(), "ready": live.ready} for name, live in service.models.items()}
         say({"models": {name: {key: told.get(key) for key in ("version", "checkpoint", "ready", "reason")}
-                        for name, told in models.items()}, "example": bodies[0] if bodies else None})  # fmt: skip
+                        for name, told in models.items()}, "example": service.examples.get(names[0])})  # fmt: skip
         if looking.ident is None:
             looking.start()
 

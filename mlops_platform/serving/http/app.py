@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +18,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.serving.http import errors
 from mlops_platform.serving.http.asking import Asked
 from mlops_platform.serving.http.auth import Guarded
+from mlops_platform.serving.http.decoding import JSON
 from mlops_platform.serving.http.health import health_router
 from mlops_platform.serving.http.limits import Bounded, Load
 from mlops_platform.serving.http.logs import Told
@@ -61,9 +64,10 @@ def create_app(service: Service, *, routers: Sequence[APIRouter] = (), settings:
     api.include_router(models_router(service))
     api.include_router(health_router(service))
     api.include_router(_metrics_router(metrics, load))
-    api.include_router(page_router(served))
+    api.include_router(page_router(served, service))
     for router in routers:
         api.include_router(router)
+    api.openapi = partial(_document, api, service)  # type: ignore[method-assign]
     guarded: ASGIApp = Guarded(Bounded(api, settings, load), settings)
     return Told(Traced(guarded, tracing) if tracing is not None else guarded, settings, metrics)
 
@@ -73,6 +77,15 @@ def _handlers() -> dict[int | type[Exception], errors.Handler]:
         errors.Refused: errors.tell_refused, HTTPException: errors.tell_http, PlatformError: _tell_platform,
         RequestValidationError: errors.tell_validation, Exception: errors.tell_failure,
     }  # fmt: skip
+
+
+def _document(api: FastAPI, service: Service) -> dict[str, Any]:
+    """What OpenAPI says, with the newest examples: they are found while the service answers already."""
+    found = FastAPI.openapi(api)
+    for name, body in service.examples.items():
+        asked = found["paths"][f"/v1/models/{name}/predict"]["post"]["requestBody"]
+        asked["content"][JSON]["example"] = {**body, "return_features": True}
+    return found
 
 
 async def _tell_platform(request: Request, error: Exception) -> JSONResponse:

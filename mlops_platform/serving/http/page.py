@@ -1,8 +1,10 @@
 """``/docs``: every route, column, type and bound on one page that needs nothing from elsewhere."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -10,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from mlops_platform.serving.http.columns import Given, needed
 from mlops_platform.serving.http.predict import Served
 from mlops_platform.serving.http.schemas import KINDS, example
+from mlops_platform.serving.http.service import Service
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1d2433;background:#fff}
@@ -32,22 +35,22 @@ _POLICY = {
 }  # fmt: skip
 
 
-def page_router(served: Mapping[str, Served]) -> APIRouter:
-    """The page; the same in a form for programs is ``/openapi.json``."""
+def page_router(served: Mapping[str, Served], service: Service) -> APIRouter:
+    """The page, with examples that the service has; the same in a form for programs is ``/openapi.json``."""
     router = APIRouter()
 
     @router.get("/docs", include_in_schema=False)
     @router.get("/", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        return HTMLResponse(_page(request, served), headers=_POLICY)
+        return HTMLResponse(_page(request, served, service), headers=_POLICY)
 
     return router
 
 
-def _page(request: Request, served: Mapping[str, Served]) -> str:
+def _page(request: Request, served: Mapping[str, Served], service: Service) -> str:
     title = escape(f"{request.app.title}")
     address = str(request.base_url).rstrip("/")
-    models = "".join(_model(each, address) for each in served.values())
+    models = "".join(_model(each, address, service.examples.get(name)) for name, each in served.items())
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><p class=note>{escape(request.app.description)} "
@@ -57,12 +60,14 @@ def _page(request: Request, served: Mapping[str, Served]) -> str:
     )
 
 
-def _model(served: Served, address: str) -> str:
+def _model(served: Served, address: str, found: Mapping[str, Any] | None) -> str:
     name = escape(served.name)
-    body = json.dumps({"entities": [example(served.schemas.entities)], "return_features": True})
+    body = shlex.quote(
+        json.dumps({**(found or {"entities": [example(served.schemas.entities)]}), "return_features": True})
+    )
     token = " \\\n  -H 'Authorization: Bearer TOKEN'" if served.settings.tokens else ""
     path = f"{address}/v1/models/{served.name}/predict{token}"
-    call = f"curl {path} \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'"
+    call = f"curl {path} \\\n  -H 'Content-Type: application/json' \\\n  -d {body}"
     limits = f"At most {served.settings.max_rows:,} rows and {served.settings.max_body:,} bytes a request."
     kinds = "".join(
         f"<details{' open' if kind == 'entities' else ''}><summary>{kind}</summary><p>{_KINDS[kind]}</p>"

@@ -43,12 +43,14 @@ class Service:
         models: Live models by name.
         draining: Whether the worker was asked to stop.
         at_end: Called once after the last request.
+        examples: By model, once one is found, the body of a request that can be sent as it stands.
     """
 
     project: Project
     models: dict[str, Live]
     draining: bool = False
     at_end: list[Callable[[], None]] = field(default_factory=list)
+    examples: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def declared(self, name: str) -> Model:
         """The declaration of a served model."""

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from typer.testing import CliRunner
 
 from mlops_platform.cli import serving as serve_command
 from mlops_platform.cli.app import app
-from mlops_platform.cli.served import opened
+from mlops_platform.cli.served import find_examples, opened
 from mlops_platform.resources.home import Home
 from mlops_platform.serving.http.logs import Lines
 from mlops_platform.serving.http.settings import Settings
@@ -80,6 +82,27 @@ def test_an_upgraded_home_is_told_the_command_that_brings_features_online(
     _, *command = shlex.split(warned.partition("remedy: ")[2])
     assert CliRunner().invoke(app, command).exit_code == 0
     assert client.post(PREDICT, json=ENTITIES).status_code == 200
+
+
+def test_the_pages_show_a_request_that_can_be_sent_as_it_stands(
+    pumps_copy: Home, running_of: Callable[..., Any]
+) -> None:
+    application, service = opened(pumps_copy, PROJECT, (MODEL.name,), Settings())
+    client = running_of(application, Settings()).client
+
+    def shown() -> tuple[Any, Any]:
+        content = client.get("/openapi.json").json()["paths"][PREDICT]["post"]["requestBody"]["content"]
+        (call,) = re.findall(r"<pre>(curl .*?)</pre>", client.get("/docs").text, re.DOTALL)
+        return content["application/json"]["example"], json.loads(shlex.split(unescape(call))[-1])
+
+    # Until one is found, one of no particular values is shown.
+    assert shown()[0]["entities"] == [{"pump": "text", "weekday": 1}]
+    find_examples(pumps_copy, service)
+    for body in shown():
+        answer = client.post(PREDICT, json=body)
+        assert answer.status_code == 200, answer.text
+        (prediction,) = answer.json()["predictions"]
+        assert {used["status"] for used in prediction["features"].values()} <= {"present", "stale"}
 
 
 def test_figures_of_a_service_that_was_killed_are_not_counted_again(home: Home) -> None:
