@@ -184,7 +184,14 @@ class Connection(HttpToolsProtocol):
 
     def _wait(self) -> None:
         self._received = 0
-        self._patience = self.loop.call_later(self.header_seconds, self._refuse, 408, _SLOW)
+        self._patience = self.loop.call_later(self.header_seconds, self._late)
+
+    def _late(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The request before is at work: its answer comes first.
+            self._patience = self.loop.call_later(self.header_seconds, self._late)
+        else:
+            self._refuse(408, _SLOW)
 
     def _heard(self) -> None:
         if self._patience is not None:
@@ -194,9 +201,10 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: int, told: dict[str, str]) -> None:
         if self.transport.is_closing():
             return
-        # Into an answer that has begun nothing more can be written.
-        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
-        if not begun:
+        cycle = self.cycle
+        at_work = cycle is not None and not cycle.response_complete
+        # Into an answer that has begun nothing more can be written, nor before that of an earlier request.
+        if not (at_work and (cycle.response_started or not cycle.more_body)):
             body = json.dumps(told).encode()
             self.transport.write(
                 STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\ncontent-length: "

@@ -51,6 +51,24 @@ class Line:
         return found
 
 
+class Slow:
+    """A live model that takes its time."""
+
+    def __init__(self, live: LiveModel, seconds: float) -> None:
+        self._live, self._seconds = live, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._live, name)
+
+    def answer(self, question: Any) -> Any:
+        """Waits, then answers."""
+        time.sleep(self._seconds)
+        return self._live.answer(question)
+
+    def close(self) -> None:
+        """Leaves the model to others."""
+
+
 @pytest.fixture
 def line(module_serving: Callable[..., Any]) -> Iterator[Line]:
     """A connection to the usual application."""
@@ -165,3 +183,25 @@ def test_a_small_answer_that_is_left_unread_holds_no_connection(serving: Callabl
         while running.server.server_state.connections and time.monotonic() < deadline:
             time.sleep(0.02)
         assert not running.server.server_state.connections
+
+
+def test_a_request_that_follows_too_slowly_takes_no_answer_from_the_one_at_work(
+    serving: Callable[..., Any], live: LiveModel
+) -> None:
+    line = Line(serving(Slow(live, 0.6), header_seconds=0.2, inline=0).port)
+    line.ask(BODY)
+    line.socket.sendall(b"GET /livez HT")
+    assert [line.answer()[0], line.answer()[0]] == [200, 408]
+    line.socket.close()
+
+
+def test_what_is_no_request_is_not_answered_in_the_place_of_the_one_at_work(
+    serving: Callable[..., Any], live: LiveModel
+) -> None:
+    line = Line(serving(Slow(live, 0.4), inline=0).port)
+    line.ask(BODY)
+    time.sleep(0.1)
+    line.socket.sendall(b"NO REQUEST\r\n\r\n")
+    with pytest.raises((AssertionError, ConnectionError), match=r"closed after b''|reset"):
+        line.answer()
+    line.socket.close()
