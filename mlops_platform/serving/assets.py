@@ -30,9 +30,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
     """The champion's answers for the next day."""
     tables = list(project.feature_columns(model))
     sources = [model.examples.source, model.examples.upcoming_source]
-    through = (model.examples.labelled,) if model.network.sequence is not None else ()
-    answering = (*_WORK, model.examples.upcoming, *through)
-    code = (*answering, _STATES) if model.network.sequence is not None else answering
+    answering, further = _code(model)
 
     @dg.asset(
         key=[project.name, model.name, "predictions"],
@@ -78,7 +76,7 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         yield stations.make(
             context,
             kind="predictions",
-            code=code,
+            code=(*answering, *further),
             config=config,
             inputs=inputs,
             work=work,
@@ -87,6 +85,13 @@ def predictions_asset(project: Project, model: Model) -> dg.AssetsDefinition:
         )
 
     return predictions
+
+
+def _code(model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The functions that decide the answers, and those that make what else is kept: of sequences, their states."""
+    if model.network.sequence is None:
+        return (*_WORK, model.examples.upcoming), ()
+    return (*_WORK, model.examples.upcoming, model.examples.labelled), (_STATES,)
 
 
 def _config(project: Project, model: Model) -> dict[str, Any]:
