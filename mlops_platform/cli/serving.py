@@ -130,7 +130,8 @@ def be_worker(home: Home, project: Project, names: tuple[str, ...], listener: so
 
     def beat() -> None:
         models = {name: {**live.standing(), "ready": live.ready} for name, live in service.models.items()}
-        say({"models": {name: {key: told.get(key) for key in ("version", "checkpoint", "ready", "reason")}
+        say({"models": {name: {**{key: told.get(key) for key in ("version", "checkpoint", "ready", "reason")},
+                               "awaited": (told["states"] or {}).get("awaited")}
                         for name, told in models.items()}, "example": service.examples.get(names[0])})  # fmt: skip
         if looking.ident is None:
             looking.start()
@@ -166,11 +167,14 @@ class Start:
         self._shown, self._address, self._names = shown, address, names
         self._workers, self._settings = workers, settings
         self._live: dict[str, str] = {}
+        self._said: dict[str, dict[int, str]] = {name: {} for name in names}
         self._begun = self._asked = False
 
     def tell(self, event: str, told: dict[str, Any]) -> None:
         """Prints what is new in an event."""
         if event == "died":
+            for said in self._said.values():
+                said.pop(told["pid"], None)
             self._shown.print(
                 f"[bold red]Worker {told['pid']} died[/] ({told['why']}); another starts in {told['wait']:g} s"
             )
@@ -181,7 +185,7 @@ class Start:
             self._begun = True
             self._begin(told)
         elif event == "beat" and self._begun:
-            self._changes(told["models"])
+            self._changes(told["pid"], told["models"])
             if not self._asked and told["example"] is not None and told["models"][self._names[0]]["ready"]:
                 self._asked = True
                 self._ask(told["example"])
@@ -211,18 +215,21 @@ class Start:
         self._shown.print("Ask it what comes next:", style="dim")
         self._shown.print(f"  {call}", markup=False, highlight=False, emoji=False, soft_wrap=True)
 
-    def _changes(self, models: dict[str, dict[str, Any]]) -> None:
+    def _changes(self, worker: int, models: dict[str, dict[str, Any]]) -> None:
         for name, told in models.items():
-            now = _standing(told)
+            now, said = _standing(told), self._said[name]
+            if told["ready"]:
+                said[worker] = now
             # Workers swap within a second of each other: what one of them still has is no news.
-            if now != self._live[name] and told["ready"]:
+            if set(said.values()) == {now} and now != self._live[name]:
                 self._live[name] = now
                 self._shown.print(f"[bold]{name}[/]  {escape(now)}", soft_wrap=True)
 
 
 def _standing(told: dict[str, Any]) -> str:
     if told["ready"]:
-        return f"version {told['version']}, checkpoint {str(told['checkpoint']).removeprefix('sha256:')[:12]}"
+        live = f"version {told['version']}, checkpoint {str(told['checkpoint']).removeprefix('sha256:')[:12]}"
+        return f"{live}; awaited: {' '.join(told['awaited'].split())}" if told["awaited"] else live
     return f"not ready: {' '.join(str(told['reason']).split())}"
 
 
