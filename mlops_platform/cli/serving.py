@@ -21,6 +21,7 @@ from mlops_platform.spec import Project
 
 if TYPE_CHECKING:
     from mlops_platform.serving.http.settings import Settings
+    from mlops_platform.serving.http.sharing import Seat
     from mlops_platform.serving.http.supervisor import Tell
 
 _MIB = 1 << 20
@@ -104,8 +105,8 @@ def run(home: Home, project: Project, names: tuple[str, ...], host: str, port: i
             multiprocess.mark_process_dead(told["pid"])
         started.tell(event, told)
 
-    def work(say: "Tell") -> None:
-        be_worker(home, project, names, listener, settings, say)
+    def work(say: "Tell", seat: "Seat") -> None:
+        be_worker(home, project, names, listener, settings, say, seat)
 
     with listener, shipping(home, project, names, listener):
         try:
@@ -117,7 +118,7 @@ def run(home: Home, project: Project, names: tuple[str, ...], host: str, port: i
 
 
 def be_worker(home: Home, project: Project, names: tuple[str, ...], listener: socket.socket, settings: "Settings",
-              say: "Tell") -> None:  # fmt: skip
+              say: "Tell", seat: "Seat") -> None:  # fmt: skip
     """What one worker does: opens the models, then answers until it is asked to stop."""
     from mlops_platform.cli.served import find_examples, opened
     from mlops_platform.serving.http.logs import log_lines
@@ -136,7 +137,7 @@ def be_worker(home: Home, project: Project, names: tuple[str, ...], listener: so
         if looking.ident is None:
             looking.start()
 
-    run_worker(app, service, listener, settings, beat)
+    run_worker(app, service, listener, settings, beat, seat)
 
 
 def bound(host: str, port: int) -> socket.socket:

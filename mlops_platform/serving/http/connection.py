@@ -54,10 +54,12 @@ class Connection(HttpToolsProtocol):
     Attributes:
         header_seconds: From the connection, or the first byte of a further request, to the end of its headers.
         write_seconds: How long a client may leave an answer unread.
+        lost: Called when the connection has ended.
     """
 
     header_seconds: float
     write_seconds: float
+    lost: Callable[[], None]
     _patience: TimerHandle | None = None
     _stuck: TimerHandle | None = None
     _leaving: TimerHandle | None = None
@@ -72,6 +74,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone."""
+        self.lost()
         self._heard()
         self.resume_writing()
         self._leave(None)
@@ -213,7 +216,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-def connections(header_seconds: float, write_seconds: float) -> type[Connection]:
-    """The class of a service's connections."""
-    bounds: dict[str, Any] = {"header_seconds": header_seconds, "write_seconds": write_seconds}
+def connections(header_seconds: float, write_seconds: float, lost: Callable[[], None]) -> type[Connection]:
+    """The class of a service's connections; their attributes tell what each argument is."""
+    bounds = {"header_seconds": header_seconds, "write_seconds": write_seconds, "lost": staticmethod(lost)}
     return type("BoundedConnection", (Connection,), bounds)

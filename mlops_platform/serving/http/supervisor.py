@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.serving.http.sharing import Seat, seats
 
 _LOG = logging.getLogger(__name__)
 _POLL = 0.1
@@ -38,6 +39,7 @@ class Worker:
     Attributes:
         pid: Its process.
         pipe: Where its messages are read.
+        seat: Its place among the others.
         started, heard: On the monotonic clock.
         ready: Whether it listens.
         told: Its newest message.
@@ -46,6 +48,7 @@ class Worker:
 
     pid: int
     pipe: int
+    seat: Seat
     started: float
     heard: float
     ready: bool = False
@@ -56,12 +59,13 @@ class Worker:
 class Supervisor:
     """Keeps so many workers at work until a signal ends them all."""
 
-    def __init__(self, work: Callable[[Tell], None], workers: int, tell: Callable[[str, dict[str, Any]], None],
-                 stop_seconds: float) -> None:  # fmt: skip
+    def __init__(self, work: Callable[[Tell, Seat], None], workers: int,
+                 tell: Callable[[str, dict[str, Any]], None], stop_seconds: float) -> None:  # fmt: skip
         """Makes a supervisor; ``run`` starts it.
 
         Args:
-            work: What a worker does, given a function whose messages reach this process: the first when it listens.
+            work: What a worker does, given a function whose messages reach this process, the first when it listens,
+                and its place among the workers.
             workers: How many.
             tell: Told what happens: ``beat`` with a message, ``died`` with ``pid``, ``why`` and ``wait``, ``failed``
                 with an error's three texts.
@@ -69,6 +73,7 @@ class Supervisor:
         """
         self._work, self._count, self._tell, self._stop_seconds = work, workers, tell, stop_seconds
         self._workers: dict[int, Worker] = {}
+        self._seats = seats(workers)
         self._due: list[float] = []
         self._deaths, self._any_ready = 0, False
         self._signals: list[int] = []
@@ -109,6 +114,7 @@ class Supervisor:
 
     def _start(self) -> None:
         read, write = os.pipe()
+        seat = self._seats.pop()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
@@ -119,10 +125,10 @@ class Supervisor:
             os.close(self._life[1])
             for worker in self._workers.values():
                 os.close(worker.pipe)
-            _be_worker(self._work, write, self._life[0], self._stop_seconds)
+            _be_worker(lambda tell: self._work(tell, seat), write, self._life[0], self._stop_seconds)
         os.close(write)
         now = time.monotonic()
-        self._workers[pid] = Worker(pid, read, now, now)
+        self._workers[pid] = Worker(pid, read, seat, now, now)
         self._selector.register(read, selectors.EVENT_READ, pid)
 
     def _listen(self) -> None:
@@ -169,6 +175,8 @@ class Supervisor:
         if worker.pipe in self._selector.get_map():
             self._selector.unregister(worker.pipe)
         os.close(worker.pipe)
+        worker.seat.leave()
+        self._seats.append(worker.seat)
         return worker
 
     def _died(self, worker: Worker, code: int) -> None:
