@@ -89,7 +89,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._taking: set[asyncio.Task[None]] = set()
         self._waiting: asyncio.TimerHandle | None = None
-        self._left_once = self._told_full = False
+        self._told_full = False
         listener.setblocking(False)
         listener.listen(backlog)
         seat.sit()
@@ -112,11 +112,9 @@ class Acceptor:
         if self._seat.held >= self._most:
             self._tell_full(f"{self._seat.held} connections are held")
             self._pause(_FULL_WAIT)
-        elif self._seat.has_most() and not self._left_once:
-            self._left_once = True
+        elif self._seat.has_most():
             self._pause(_PATIENCE)
         else:
-            self._left_once = False
             self._take()
 
     def _take(self) -> None:
@@ -151,8 +149,11 @@ class Acceptor:
         self._waiting = self._loop.call_later(seconds, self._resume)
 
     def _resume(self) -> None:
+        """Takes what nobody took meanwhile, however many others hold."""
         self._waiting = None
         self._loop.add_reader(self._listener, self._come)
+        if self._seat.held < self._most:
+            self._take()
 
     def _tell_full(self, why: str) -> None:
         if not self._told_full:
